@@ -1,0 +1,20 @@
+//! What the receiver and the workers share, and nothing else: identities, time, messages, the four ports with
+//! their embedded adapters, and the configuration file.
+//!
+//! Invariant: this crate knows no codec, no protocol of a camera, no model and no SQL engine.
+
+pub mod account;
+pub mod delivery;
+pub mod error;
+pub mod feed;
+pub mod id;
+pub mod message;
+pub mod object_store;
+pub mod queue;
+pub mod time;
+
+pub use account::Account;
+pub use error::{ErrorKind, PortError};
+pub use id::{Epoch, FrameId, ModelName, Seq, StreamId};
+pub use message::{DetectionRow, FrameBatch, FrameEntry, FrameFormat, Payload, Status};
+pub use time::{CaptureClock, CaptureTime, MediaTime};

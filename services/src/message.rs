@@ -1,0 +1,290 @@
+//! The two messages: [`FrameBatch`] on the queue and [`DetectionRow`] on the delivery stream.
+//!
+//! Their JSON Schemas lie in `docs/schema/`, generated from these types; golden files in the tests hold their
+//! text. A change that an older reader would misread is a new [`FrameBatch::VERSION`].
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Epoch, FrameId, ModelName, Seq, StreamId};
+use crate::time::{CaptureClock, CaptureTime, MediaTime};
+
+/// What one queue message carries: frames of one stream, in time order, for one model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrameBatch {
+    /// The message's version, [`FrameBatch::VERSION`].
+    pub v: u32,
+    /// The stream that all frames are of.
+    pub stream: StreamId,
+    /// The connection that all frames came over.
+    pub epoch: Epoch,
+    /// The model that is asked.
+    pub model: ModelName,
+    /// Frames per run of the model. `frames` holds whole windows back to back, each in time order; a run's
+    /// rows are those of its window's last frame. Overlapping windows repeat an entry, not its bytes.
+    #[serde(default = "one")]
+    pub window: u32,
+    /// The frames, `window` for each run.
+    pub frames: Vec<FrameEntry>,
+    /// Where the frames' bytes are.
+    pub payload: Payload,
+    /// UTC time after which nobody wants the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<CaptureTime>,
+    /// Where results are to be published besides the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// W3C trace context (<https://www.w3.org/TR/trace-context/#traceparent-header>).
+    pub traceparent: String,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// One frame of a [`FrameBatch`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrameEntry {
+    /// Its number within the epoch.
+    pub seq: Seq,
+    /// Its presentation time, in 90 kHz ticks since the epoch's start.
+    pub media_time: MediaTime,
+    /// When it was captured, in UTC microseconds.
+    pub captured_at: CaptureTime,
+    /// The clock that `captured_at` was read from.
+    pub clock: CaptureClock,
+    /// Width of the payload's picture, in pixels.
+    pub width: u32,
+    /// Height of the payload's picture, in pixels.
+    pub height: u32,
+    /// How its bytes are encoded.
+    pub format: FrameFormat,
+    /// Its first byte within the payload.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// How a frame's bytes are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameFormat {
+    /// A JPEG file.
+    Jpeg,
+    /// An H.264 key frame in Annex B, its parameter sets before it.
+    H264,
+}
+
+/// Where a batch's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Payload {
+    /// In an object of the object store.
+    Object(ObjectRef),
+    /// In the message itself, as base64 (RFC 4648 §4).
+    Inline(String),
+}
+
+impl Payload {
+    /// Puts bytes into the message itself.
+    pub fn inline(bytes: &[u8]) -> Self {
+        Self::Inline(BASE64.encode(bytes))
+    }
+}
+
+/// An object of the object store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectRef {
+    /// The bucket's name; embedded, the name of the object folder.
+    pub bucket: String,
+    /// The key within the bucket.
+    pub key: String,
+    /// The whole object's size in bytes.
+    pub size: u64,
+}
+
+/// A queue message that is no frame batch of a known version.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// Not JSON, or not of the schema.
+    #[error("read frame batch: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A version this program does not know.
+    #[error("read frame batch: version {found} is not known, expected {expected}")]
+    Version {
+        /// The version that came.
+        found: u64,
+        /// The version that this program reads.
+        expected: u32,
+    },
+    /// Fields that contradict each other.
+    #[error("read frame batch: {0}")]
+    Inconsistent(String),
+}
+
+impl FrameBatch {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
+
+    /// Writes the message as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a frame batch has no map with keys that are not text")
+    }
+
+    /// Reads a message, its version first, so that a newer one is named as such.
+    ///
+    /// # Errors
+    /// When it is not JSON, of another version, not of the schema, or contradicts itself.
+    pub fn from_json(text: &str) -> Result<Self, MessageError> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u64,
+        }
+        let Version { v } = serde_json::from_str(text)?;
+        if v != u64::from(Self::VERSION) {
+            return Err(MessageError::Version { found: v, expected: Self::VERSION });
+        }
+        let batch: Self = serde_json::from_str(text)?;
+        batch.check()?;
+        Ok(batch)
+    }
+
+    /// The id of one of the batch's frames.
+    pub fn frame_id(&self, entry: &FrameEntry) -> FrameId {
+        FrameId { stream: self.stream.clone(), epoch: self.epoch, seq: entry.seq }
+    }
+
+    /// The frames that the batch's rows will be of: the last of each window.
+    pub fn answered(&self) -> impl Iterator<Item = &FrameEntry> {
+        self.frames.chunks(self.window.max(1) as usize).filter_map(<[FrameEntry]>::last)
+    }
+
+    fn check(&self) -> Result<(), MessageError> {
+        let frames = self.frames.len();
+        if frames == 0 {
+            return Err(MessageError::Inconsistent(
+                "frames is empty, expected at least one".into(),
+            ));
+        }
+        if self.window == 0 || frames % self.window as usize != 0 {
+            return Err(MessageError::Inconsistent(format!(
+                "{frames} frames are no multiple of the window of {}",
+                self.window
+            )));
+        }
+        let size = match &self.payload {
+            Payload::Object(object) => object.size,
+            Payload::Inline(text) => base64_len(text),
+        };
+        for entry in &self.frames {
+            let end = entry.offset.checked_add(entry.len);
+            if end.is_none_or(|end| end > size) {
+                return Err(MessageError::Inconsistent(format!(
+                    "frame {} is at bytes {}+{} of a payload of {size}",
+                    self.frame_id(entry),
+                    entry.offset,
+                    entry.len
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn base64_len(text: &str) -> u64 {
+    let padding = text.bytes().rev().take_while(|&b| b == b'=').count() as u64;
+    (text.len() as u64 / 4 * 3).saturating_sub(padding)
+}
+
+/// What a run said about a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// This row is a detection.
+    Ok,
+    /// The model ran and found nothing: the frame's only row.
+    None,
+    /// The frame could not be answered: the frame's only row, with its `reason`.
+    Error,
+}
+
+impl Status {
+    /// The word that stands in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::None => "none",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A detection as it lies in the table `detections`; a frame in which nothing was found is one row too.
+///
+/// # Shape
+/// Flat, so that the same SQL text runs on Athena, DataFusion and DuckDB. One row per
+/// `(frame_id, model, detection)`, whatever was delivered twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DetectionRow {
+    /// The stream's id.
+    pub stream: StreamId,
+    /// The connection, UTC milliseconds at its start.
+    pub epoch: Epoch,
+    /// The access unit's number within the epoch.
+    pub seq: Seq,
+    /// `stream/epoch/seq`, zero-padded.
+    pub frame_id: String,
+    /// Presentation time in 90 kHz ticks since the epoch's start.
+    pub media_time: MediaTime,
+    /// Capture time in UTC microseconds.
+    pub captured_at: CaptureTime,
+    /// The clock that `captured_at` was read from.
+    pub clock: CaptureClock,
+    /// The model's name.
+    pub model: ModelName,
+    /// The model file's content hash, or the algorithm's own version.
+    pub model_version: String,
+    /// What the row says about the frame.
+    pub status: Status,
+    /// Why `status` is `error`.
+    pub reason: Option<String>,
+    /// The detection's index in the frame, from 0; 0 for `none` and `error`.
+    pub detection: u32,
+    /// The class's index in the model's labels.
+    pub class_id: Option<u32>,
+    /// The class's name.
+    pub label: Option<String>,
+    /// The model's confidence, 0 to 1.
+    pub score: Option<f32>,
+    /// Left edge of the box, 0 to 1 of the picture's width.
+    pub x: Option<f32>,
+    /// Top edge of the box, 0 to 1 of the picture's height.
+    pub y: Option<f32>,
+    /// Width of the box, 0 to 1 of the picture's width.
+    pub w: Option<f32>,
+    /// Height of the box, 0 to 1 of the picture's height.
+    pub h: Option<f32>,
+    /// The track that the detection belongs to.
+    pub track_id: Option<String>,
+    /// JSON for what has no column: keypoints, mask.
+    pub extra: Option<String>,
+    /// Where the frame's bytes are; none when they travelled in the message.
+    pub object_uri: Option<String>,
+    /// The frame's first byte within the object.
+    pub object_offset: Option<u64>,
+    /// The frame's length in bytes.
+    pub object_len: Option<u64>,
+    /// When the answer was ready, in UTC microseconds.
+    pub inferred_at: CaptureTime,
+    /// Milliseconds from `captured_at` to `inferred_at`.
+    pub latency_ms: i64,
+    /// The worker that answered.
+    pub worker: String,
+}

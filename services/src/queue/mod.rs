@@ -1,0 +1,119 @@
+//! Port: work handed from receivers to the workers of one model.
+//!
+//! # Contract
+//! * `Ok` for an entry of `send` means the message is durable and will be received at least once.
+//! * `receive` leases each message to one caller for `lease`; when the lease runs out unacknowledged, the message
+//!   can be received again. Order is oldest first as far as leases allow; nobody may rely on it.
+//! * A message received more than `max_receives` times goes to the dead letters instead, with a reason: the
+//!   reason of its last `release`, if it had one.
+//! * `extend` sets the lease to end `lease` from now; `release` ends it now. Both, and `acknowledge`, need the
+//!   receipt of the *latest* receive: after the lease ran out and somebody else received the message, an old
+//!   receipt is answered with [`ErrorKind::NotFound`] and changes nothing.
+//! * Batches give one outcome per entry, in the order of the entries. The outer `Err` means that no entry was
+//!   handled.
+//! * Limits are SQS's, checked before the call, also where the adapter could take more: [`MAX_BATCH_ENTRIES`],
+//!   [`MAX_MESSAGE_BYTES`] for a message and for a batch in all
+//!   (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html>).
+//! * Nobody retries inside: the caller decides by [`PortError::is_retryable`].
+//!
+//! [`ErrorKind::NotFound`]: crate::ErrorKind::NotFound
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::PortError;
+
+/// Most entries of one batch call.
+pub const MAX_BATCH_ENTRIES: usize = 10;
+/// Most bytes of one message, and of all messages of one `send`.
+pub const MAX_MESSAGE_BYTES: usize = 1_048_576;
+
+/// What became of one entry of a batch.
+pub type Outcome<T = ()> = Result<T, PortError>;
+
+/// A queue of messages for one model. The module tells its contract.
+#[async_trait]
+pub trait Queue: fmt::Debug + Send + Sync {
+    /// Sends messages.
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Outcome>, PortError>;
+
+    /// Leases up to `max` messages, waiting up to `wait` for the first one.
+    ///
+    /// # Cancel safety
+    /// A message leased by a call whose future was dropped comes back when its lease runs out.
+    async fn receive(
+        &self,
+        max: usize,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, PortError>;
+
+    /// Sets leases to end `lease` from now.
+    async fn extend(
+        &self,
+        receipts: &[Receipt],
+        lease: Duration,
+    ) -> Result<Vec<Outcome>, PortError>;
+
+    /// Deletes messages that are done with.
+    async fn acknowledge(&self, receipts: &[Receipt]) -> Result<Vec<Outcome>, PortError>;
+
+    /// Gives messages back at once, each with the reason why this receive came to nothing, if there is one.
+    async fn release(
+        &self,
+        releases: &[(Receipt, Option<String>)],
+    ) -> Result<Vec<Outcome>, PortError>;
+}
+
+/// The messages that a queue gave up, with the reason for each.
+#[async_trait]
+pub trait DeadLetters: fmt::Debug + Send + Sync {
+    /// Moves a leased message to the dead letters, in one step where the adapter can.
+    async fn bury(&self, receipt: &Receipt, reason: &str) -> Result<(), PortError>;
+
+    /// Lists up to `limit` dead letters, oldest first, after the letter `after`.
+    async fn list(
+        &self,
+        after: Option<&LetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, PortError>;
+
+    /// Sends a dead letter to the queue again, its receive count back at zero.
+    async fn replay(&self, letter: &LetterId) -> Result<(), PortError>;
+}
+
+/// The proof of a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt(pub String);
+
+/// A leased message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The proof of the lease.
+    pub receipt: Receipt,
+    /// The message as it was sent.
+    pub body: String,
+    /// How often it was received, this time included.
+    pub receives: u32,
+}
+
+/// A dead letter's id within its queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LetterId(pub String);
+
+/// A message that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its id within the queue's dead letters.
+    pub id: LetterId,
+    /// The message as it was sent.
+    pub body: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// How often it had been received.
+    pub receives: u32,
+    /// When it was given up, in UTC microseconds.
+    pub died_at: crate::CaptureTime,
+}
