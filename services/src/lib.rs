@@ -4,6 +4,7 @@
 //! Invariant: this crate knows no codec, no protocol of a camera, no model and no SQL engine.
 
 pub mod account;
+pub mod config;
 pub mod delivery;
 pub mod error;
 pub mod feed;

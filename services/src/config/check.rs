@@ -1,0 +1,225 @@
+//! What the keys mean together: bounds, and keys that exclude or need each other.
+
+use std::path::Path;
+
+use super::error::{ConfigError, Place, Problem};
+use super::schema::{
+    Config, DeliveryConfig, Encode, InferConfig, ModelConfig, Pick, QueueConfig, ReceiveConfig,
+    SampleConfig, StreamConfig,
+};
+use super::value::Span;
+
+/// A key's path, and what is wrong with it.
+pub(super) type Violation = (Vec<String>, Problem);
+type Checked = Result<(), Violation>;
+
+impl Config {
+    /// Checks a configuration that a program made; [`load`](super::load) does it for files.
+    ///
+    /// # Errors
+    /// Names the first key that breaks a rule.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check(self).map_err(|(path, problem)| ConfigError::new(Place::Program, path, problem))
+    }
+}
+
+/// Checks what the types alone do not say.
+pub(super) fn check(config: &Config) -> Checked {
+    for (id, stream) in &config.streams {
+        let at = Key(vec!["streams".to_owned(), id.to_string()]);
+        check_stream(stream, config, &at)?;
+    }
+    for (name, model) in &config.models {
+        let at = Key(vec!["models".to_owned(), name.to_string()]);
+        check_model(model, &at)?;
+        check_sample(&model.sample, &at.to("sample"))?;
+    }
+    check_receive(&config.receive, &Key::root("receive"))?;
+    check_infer(&config.infer, &Key::root("infer"))?;
+    check_queue(&config.queue, &Key::root("queue"))?;
+    check_delivery(&config.delivery, &Key::root("delivery"))
+}
+
+/// The path of the key that is being checked.
+struct Key(Vec<String>);
+
+impl Key {
+    fn root(name: &str) -> Self {
+        Self(vec![name.to_owned()])
+    }
+
+    fn to(&self, name: &str) -> Self {
+        Self([self.0.as_slice(), &[name.to_owned()]].concat())
+    }
+
+    fn wrong(self, found: impl ToString, wanted: impl Into<String>) -> Violation {
+        (self.0, Problem::Wrong { found: found.to_string(), wanted: wanted.into() })
+    }
+
+    fn rule(self, words: impl Into<String>) -> Violation {
+        (self.0, Problem::Rule(words.into()))
+    }
+
+    fn within(&self, name: &str, found: u64, least: u64, most: u64) -> Checked {
+        if (least..=most).contains(&found) {
+            Ok(())
+        } else {
+            Err(self.to(name).wrong(found, format!("{least} to {most}")))
+        }
+    }
+
+    fn positive(&self, name: &str, found: u64) -> Checked {
+        if found > 0 { Ok(()) } else { Err(self.to(name).wrong(found, "more than 0")) }
+    }
+
+    fn span(&self, name: &str, found: Span, least: Span, most: Span) -> Checked {
+        if (least..=most).contains(&found) {
+            Ok(())
+        } else {
+            Err(self.to(name).wrong(found, format!("{least} to {most}")))
+        }
+    }
+}
+
+const fn ms(millis: u64) -> Span {
+    Span::from_millis(millis)
+}
+
+const DAY: Span = ms(86_400_000);
+
+fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
+    check_url(stream, &at.to("url"))?;
+    for name in stream.models.iter().flatten() {
+        if !config.models.contains_key(name) {
+            let known: Vec<&str> = config.models.keys().map(|name| name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(at
+                .to("models")
+                .rule(format!("model \"{name}\" is not defined; defined: {known}")));
+        }
+    }
+    if stream.password.is_some() && stream.username.is_none() {
+        return Err(at.to("username").rule("missing beside the password"));
+    }
+    if let Some(fps) = stream.fps.filter(|fps| !(0.1..=1_000.0).contains(fps)) {
+        return Err(at.to("fps").wrong(fps, "0.1 to 1000"));
+    }
+    at.span("silence", stream.silence, ms(100), DAY)
+}
+
+fn check_url(stream: &StreamConfig, at: &Key) -> Checked {
+    let key = || Key(at.0.clone());
+    let wanted = "rtsp://HOST[:PORT]/PATH, file:PATH or scene:";
+    let scheme = stream.url.split_once(':').map(|(scheme, _)| scheme);
+    match scheme {
+        Some("rtsp") => {
+            let rest = stream.url.strip_prefix("rtsp://").unwrap_or_default();
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            if host.is_empty() || host.starts_with(':') {
+                return Err(key().wrong(format!("{:?}", stream.shown_url()), wanted));
+            }
+            if authority.contains('@') && stream.username.is_some() {
+                return Err(
+                    key().rule("has a user name, and so has the key \"username\": keep one")
+                );
+            }
+            Ok(())
+        }
+        Some("file") if stream.url.len() > "file:".len() => Ok(()),
+        Some("scene") => Ok(()),
+        _ => Err(key().wrong(format!("{:?}", stream.shown_url()), wanted)),
+    }
+}
+
+fn check_model(model: &ModelConfig, at: &Key) -> Checked {
+    match (&model.path, &model.algorithm) {
+        (Some(_), Some(_)) => Err(at.to("algorithm").rule("excludes the key \"path\": keep one")),
+        (None, None) => {
+            Err(Key(at.0.clone()).rule("needs \"path\" (an ONNX file) or \"algorithm\""))
+        }
+        (Some(path), None) => check_onnx(path, at),
+        (None, Some(name)) if is_algorithm(name) => match model.manifest {
+            Some(_) => {
+                Err(at.to("manifest").rule("belongs to a \"path\", not to an \"algorithm\""))
+            }
+            None => Ok(()),
+        },
+        (None, Some(name)) => {
+            let found = format!("{name:?}");
+            Err(at.to("algorithm").wrong(found, "\"circles\" or \"sleep:DURATION\""))
+        }
+    }
+}
+
+fn check_onnx(path: &Path, at: &Key) -> Checked {
+    if path.as_os_str().is_empty() {
+        Err(at.to("path").wrong("\"\"", "an ONNX file"))
+    } else {
+        Ok(())
+    }
+}
+
+fn is_algorithm(name: &str) -> bool {
+    let sleep = |span: &str| span.parse::<Span>().is_ok_and(|span| (ms(0)..=DAY).contains(&span));
+    name == "circles" || name.strip_prefix("sleep:").is_some_and(sleep)
+}
+
+fn check_sample(sample: &SampleConfig, at: &Key) -> Checked {
+    at.span("every", sample.every, ms(1), DAY)?;
+    at.within("frames", sample.frames.into(), 1, 256)?;
+    at.within("step", sample.step.into(), 1, 10_000)?;
+    at.within("quality", sample.quality.into(), 1, 100)?;
+    at.within("max_frames", sample.max_frames.into(), 1, 256)?;
+    at.span("max_delay", sample.max_delay, ms(0), ms(3_600_000))?;
+    if let Some(width) = sample.max_width {
+        at.within("max_width", width.into(), 16, 16_384)?;
+    }
+    if sample.encode == Encode::H264 {
+        let needs = |name: &str, words: &str| {
+            Err(at
+                .to(name)
+                .rule(format!("encode = \"h264\" sends key frames as they came: {words}")))
+        };
+        if sample.pick != Pick::Keyframe {
+            return needs("pick", "wanted pick = \"keyframe\"");
+        }
+        if sample.frames != 1 {
+            return needs("frames", "wanted frames = 1");
+        }
+        if sample.max_width.is_some() {
+            return needs("max_width", "they cannot be scaled down");
+        }
+    }
+    Ok(())
+}
+
+fn check_receive(receive: &ReceiveConfig, at: &Key) -> Checked {
+    at.within("spool_bytes", receive.spool_bytes.bytes(), 1 << 20, 1 << 40)?;
+    at.within("max_pixels", receive.max_pixels, 256, 1 << 30)?;
+    at.within("channel_units", receive.channel_units as u64, 1, 4_096)?;
+    at.span("backoff_min", receive.backoff_min, ms(10), DAY)?;
+    at.span("backoff_max", receive.backoff_max, receive.backoff_min, DAY)?;
+    at.span("backoff_unauthorized", receive.backoff_unauthorized, receive.backoff_min, DAY)?;
+    at.span("connect_timeout", receive.connect_timeout, ms(100), DAY)?;
+    at.span("key_frame_timeout", receive.key_frame_timeout, ms(100), DAY)
+}
+
+fn check_infer(infer: &InferConfig, at: &Key) -> Checked {
+    at.within("instances", infer.instances as u64, 0, 256)?;
+    at.within("prefetch", infer.prefetch as u64, 1, 64)?;
+    at.span("lease", infer.lease, ms(1_000), ms(43_200_000))?;
+    at.span("wait", infer.wait, ms(10), ms(20_000))?;
+    at.within("max_pixels", infer.max_pixels, 256, 1 << 30)
+}
+
+fn check_queue(queue: &QueueConfig, at: &Key) -> Checked {
+    at.within("max_receives", queue.max_receives.into(), 1, 1_000)?;
+    at.within("max_bytes", queue.max_bytes.bytes(), 1 << 20, 1 << 40)
+}
+
+fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
+    at.positive("max_rows", delivery.max_rows)?;
+    at.span("max_age", delivery.max_age, ms(100), DAY)?;
+    at.within("max_bytes", delivery.max_bytes.bytes(), 1 << 20, 1 << 40)
+}

@@ -1,0 +1,125 @@
+//! File and environment and flags → checked configuration. A flag wins over a variable, a variable over the
+//! file, the file over the defaults.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::check;
+use super::decode::decode;
+use super::error::{ConfigError, Place, Problem};
+use super::fill::fill;
+use super::schema::Config;
+use super::tree::Node;
+
+/// Prefix of the variables that set keys: `MILLRACE_INFER__INSTANCES` sets `infer.instances`.
+const PREFIX: &str = "MILLRACE_";
+
+/// Variables with the prefix that are no keys: the programs read them themselves.
+const NOT_KEYS: [&str; 2] = ["MILLRACE_CONFIG", "MILLRACE_LOG"];
+
+/// Keys that flags of the command line set.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    entries: Vec<(String, Vec<String>, String)>,
+}
+
+impl Overrides {
+    /// Sets the key at `path` to `value`, because of `flag` (as errors shall name it: `--data`).
+    pub fn set(&mut self, flag: &str, path: &[&str], value: impl Into<String>) -> &mut Self {
+        let path = path.iter().map(|&piece| piece.to_owned()).collect();
+        self.entries.push((flag.to_owned(), path, value.into()));
+        self
+    }
+}
+
+/// Loads the configuration from a file (defaults alone without one), this process's environment, and flags.
+///
+/// Relative paths in the file (`data`, `models.*.path`, `models.*.manifest`, `file:` URLs) are relative to the
+/// file's folder; those of variables and flags to the working folder.
+///
+/// # Errors
+/// Names the place, the key, what was found and what was wanted; never a secret.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+    let environment = environment();
+    let Some(file) = file else { return parse(None, &environment, overrides) };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        ConfigError::new(Place::File(file.to_owned()), Vec::new(), Problem::Unreadable(error))
+    })?;
+    parse(Some((&text, file)), &environment, overrides)
+}
+
+/// Does what [`load`] does with a text (and the name of its file) and an environment already read.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(
+    text: Option<(&str, &Path)>,
+    environment: &BTreeMap<String, String>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigError> {
+    let mut tree = match text {
+        Some((text, file)) => Node::parse(text, file)?,
+        None => Node::empty(Place::Program),
+    };
+    fill(&mut tree, &mut Vec::new(), environment)?;
+    for (variable, value) in environment {
+        if let Some(path) = key_path(variable) {
+            tree.set(&path, value, &Place::Environment(variable.clone()));
+        }
+    }
+    for (flag, path, value) in &overrides.entries {
+        tree.set(path, value, &Place::Flag(flag.clone()));
+    }
+    let mut config: Config = decode(&tree)?;
+    check::check(&config)
+        .map_err(|(path, problem)| ConfigError::new(tree.place_of(&path).clone(), path, problem))?;
+    if let Some((_, file)) = text {
+        resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
+    }
+    Ok(config)
+}
+
+/// JSON Schema of the configuration file.
+pub fn schema_json() -> String {
+    let schema = schemars::schema_for!(Config);
+    serde_json::to_string_pretty(&schema).expect("a schema is plain JSON")
+}
+
+/// The environment's variables that are text; others cannot be keys or fill strings.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn key_path(variable: &str) -> Option<Vec<String>> {
+    let path = variable.strip_prefix(PREFIX).filter(|_| !NOT_KEYS.contains(&variable))?;
+    Some(path.split("__").map(str::to_ascii_lowercase).collect())
+}
+
+fn resolve_paths(config: &mut Config, tree: &Node, folder: &Path) {
+    let in_file = |path: &[&str]| {
+        let path: Vec<String> = path.iter().map(|&piece| piece.to_owned()).collect();
+        !matches!(tree.place_of(&path), Place::Environment(_) | Place::Flag(_))
+    };
+    if in_file(&["data"]) {
+        config.data = folder.join(&config.data);
+    }
+    for (name, model) in &mut config.models {
+        let name = name.as_str();
+        if let Some(path) = model.path.as_mut().filter(|_| in_file(&["models", name, "path"])) {
+            *path = folder.join(&path);
+        }
+        if let Some(path) =
+            model.manifest.as_mut().filter(|_| in_file(&["models", name, "manifest"]))
+        {
+            *path = folder.join(&path);
+        }
+    }
+    for (id, stream) in &mut config.streams {
+        let path = stream.url.strip_prefix("file:").filter(|path| !path.starts_with("//"));
+        if let Some(path) = path.filter(|_| in_file(&["streams", id.as_str(), "url"])) {
+            stream.url = format!("file:{}", folder.join(path).display());
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The one configuration file, parsed once into checked values before any I/O.
+//!
+//! `schema.rs` holds the file's keys and their defaults, `value.rs` the durations and sizes. `load.rs` goes
+//! through the steps: `tree.rs` reads TOML with the place of every value, `fill.rs` fills in `${NAME}`,
+//! variables and flags are laid over it, `decode.rs` gives the values their types, `check.rs` says what they
+//! mean together.
+
+mod check;
+mod decode;
+mod error;
+mod fill;
+mod load;
+mod schema;
+mod tree;
+mod twice;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, Place, Problem};
+pub use load::{Overrides, load, parse, schema_json};
+pub use schema::{
+    Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice, Pick,
+    QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, Transport,
+};
+pub use value::{InvalidSpan, Size, Span};

@@ -1,0 +1,364 @@
+//! The keys of the configuration file and their defaults.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::value::{Size, Span};
+use crate::id::{ModelName, StreamId};
+
+/// The configuration file, `millrace.toml`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The folder in which everything lies that has to outlive the process.
+    #[serde(default = "default_data")]
+    pub data: PathBuf,
+    /// Where store, queue and table are: `embedded` (in `data`).
+    #[serde(default)]
+    pub backend: Backend,
+    /// The cameras and files, by stream id.
+    #[serde(default)]
+    pub streams: BTreeMap<StreamId, StreamConfig>,
+    /// The models, by name.
+    #[serde(default)]
+    pub models: BTreeMap<ModelName, ModelConfig>,
+    /// Bounds and waits of the receiver.
+    #[serde(default)]
+    pub receive: ReceiveConfig,
+    /// Bounds and waits of the workers.
+    #[serde(default)]
+    pub infer: InferConfig,
+    /// Bounds of the embedded queues.
+    #[serde(default)]
+    pub queue: QueueConfig,
+    /// When buffered rows become files.
+    #[serde(default)]
+    pub delivery: DeliveryConfig,
+}
+
+fn default_data() -> PathBuf {
+    PathBuf::from("data")
+}
+
+/// Where store, queue and table are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// In the data folder of this machine.
+    #[default]
+    Embedded,
+}
+
+/// One camera or file.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// `rtsp://[user:password@]host[:port]/path`, `file:PATH` (MP4 or `.h264`), or `scene:` (the synthetic
+    /// scene, with `?seed=…&width=…&height=…&fps=…&seconds=…`).
+    pub url: String,
+    /// The user name, when it is not part of the URL.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The password, when it is not part of the URL; best given as `"${NAME}"`.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// How RTP travels from an RTSP server.
+    #[serde(default)]
+    pub transport: Transport,
+    /// The models that are asked about this stream; all of them when the key is absent.
+    #[serde(default)]
+    pub models: Option<Vec<ModelName>>,
+    /// A stream that sends no access unit for so long is connected to anew.
+    #[serde(default = "default_silence")]
+    pub silence: Span,
+    /// Files and scenes: read at the speed of their timeline rather than as fast as it goes.
+    #[serde(default)]
+    pub paced: bool,
+    /// Files: begin again at the end, as a new epoch.
+    #[serde(default)]
+    pub repeat: bool,
+    /// Frames per second of a bare `.h264` file that does not say.
+    #[serde(default)]
+    pub fps: Option<f64>,
+    /// What happens to frames that the spool has no room for; `block` for files, else `drop-oldest`.
+    #[serde(default)]
+    pub policy: Option<SpoolPolicy>,
+}
+
+impl StreamConfig {
+    /// The URL without what may be secret in it: `rtsp://***@host/path`.
+    pub fn shown_url(&self) -> String {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return self.url.clone() };
+        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        let shown = match authority.rfind('@') {
+            Some(at) => format!("{scheme}://***{}", &rest[at..]),
+            None => self.url.clone(),
+        };
+        match shown.split_once('?') {
+            Some((path, _)) if scheme == "rtsp" => format!("{path}?***"),
+            _ => shown,
+        }
+    }
+
+    /// Tells whether the source cannot be made to wait: a camera, not a file or scene read at leisure.
+    pub fn is_live(&self) -> bool {
+        self.url.starts_with("rtsp:")
+    }
+
+    /// What happens to frames that the spool has no room for.
+    pub fn spool_policy(&self) -> SpoolPolicy {
+        let default = if self.is_live() { SpoolPolicy::DropOldest } else { SpoolPolicy::Block };
+        self.policy.unwrap_or(default)
+    }
+}
+
+impl fmt::Debug for StreamConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "***");
+        f.debug_struct("StreamConfig")
+            .field("url", &self.shown_url())
+            .field("username", &hidden(&self.username))
+            .field("password", &hidden(&self.password))
+            .field("transport", &self.transport)
+            .field("models", &self.models)
+            .field("silence", &self.silence)
+            .field("paced", &self.paced)
+            .field("repeat", &self.repeat)
+            .field("fps", &self.fps)
+            .field("policy", &self.policy)
+            .finish()
+    }
+}
+
+fn default_silence() -> Span {
+    Span::from_millis(10_000)
+}
+
+/// How RTP travels from an RTSP server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Interleaved in the RTSP connection (RFC 2326 §10.12).
+    #[default]
+    Tcp,
+    /// Over UDP.
+    Udp,
+}
+
+/// What happens to frames that the spool has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpoolPolicy {
+    /// The source waits.
+    Block,
+    /// The oldest bundle in the spool is given up.
+    DropOldest,
+    /// All bundles in the spool of the same model are given up.
+    Latest,
+}
+
+/// One model and what it wants to see.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The ONNX file. Its manifest is `model.toml`, or the file's name with `.toml`, beside it.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// An algorithm that is no ONNX file: `circles`, or `sleep:DURATION`.
+    #[serde(default)]
+    pub algorithm: Option<String>,
+    /// The manifest, when it does not lie beside the file.
+    #[serde(default)]
+    pub manifest: Option<PathBuf>,
+    /// Which access units become frames, and how they travel.
+    #[serde(default)]
+    pub sample: SampleConfig,
+}
+
+/// Which access units become frames for a model, and how they travel.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SampleConfig {
+    /// The period of runs, on media time.
+    pub every: Span,
+    /// Which picture stands for a due time.
+    pub pick: Pick,
+    /// How frames travel.
+    pub encode: Encode,
+    /// Frames per run.
+    pub frames: u32,
+    /// Pictures from one frame of a run to the next.
+    pub step: u32,
+    /// Pictures wider than this are scaled down before they are encoded.
+    pub max_width: Option<u32>,
+    /// JPEG quality, 1 to 100.
+    pub quality: u8,
+    /// Most runs in one bundle (one object, one message).
+    pub max_frames: u32,
+    /// Longest that a frame waits for its bundle to fill.
+    pub max_delay: Span,
+    /// How a bundle's bytes travel.
+    pub payload: PayloadChoice,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self {
+            every: Span::from_millis(1_000),
+            pick: Pick::default(),
+            encode: Encode::default(),
+            frames: 1,
+            step: 1,
+            max_width: None,
+            quality: 85,
+            max_frames: 10,
+            max_delay: Span::from_millis(1_000),
+            payload: PayloadChoice::default(),
+        }
+    }
+}
+
+/// Which picture stands for a due time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pick {
+    /// The first key frame at or after it: key frames alone are decoded.
+    #[default]
+    Keyframe,
+    /// The first picture at or after it: a group of pictures is decoded up to the last one wanted.
+    Exact,
+}
+
+/// How frames travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Encode {
+    /// As JPEG files.
+    #[default]
+    Jpeg,
+    /// As the key frames that came: the receiver decodes nothing.
+    H264,
+}
+
+/// How a bundle's bytes travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadChoice {
+    /// As an object, named in the message.
+    #[default]
+    Object,
+    /// In the message; bundles close before the message would grow past the queue's limit.
+    Inline,
+    /// In the message when it fits, else as an object.
+    Auto,
+}
+
+/// Bounds and waits of the receiver.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReceiveConfig {
+    /// Most bytes that one stream's spool may hold.
+    pub spool_bytes: Size,
+    /// Most pixels of a picture; larger ones are refused before they are decoded.
+    pub max_pixels: u64,
+    /// Access units between a source and its sampler; a full channel makes the source wait.
+    pub channel_units: usize,
+    /// Shortest wait before a stream is connected to again.
+    pub backoff_min: Span,
+    /// Longest wait before a stream is connected to again.
+    pub backoff_max: Span,
+    /// Wait after a camera refused the password.
+    pub backoff_unauthorized: Span,
+    /// Longest that connecting, up to the first access unit, may take.
+    pub connect_timeout: Span,
+    /// A stream that sends access units but no key frame for so long is connected to anew.
+    pub key_frame_timeout: Span,
+}
+
+impl Default for ReceiveConfig {
+    fn default() -> Self {
+        Self {
+            spool_bytes: Size::from_bytes(256 << 20),
+            max_pixels: 8_192 * 4_320,
+            channel_units: 64,
+            backoff_min: Span::from_millis(500),
+            backoff_max: Span::from_millis(30_000),
+            backoff_unauthorized: Span::from_millis(60_000),
+            connect_timeout: Span::from_millis(5_000),
+            key_frame_timeout: Span::from_millis(30_000),
+        }
+    }
+}
+
+/// Bounds and waits of the workers.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InferConfig {
+    /// Model instances, each on one thread of its own; 0 for one per core.
+    pub instances: usize,
+    /// Batches fetched and decoded ahead of the model, per model.
+    pub prefetch: usize,
+    /// How long a message is one worker's alone; extended while it works.
+    pub lease: Span,
+    /// Longest wait for a message in one call.
+    pub wait: Span,
+    /// Most pixels of a frame; larger ones are refused before they are decoded.
+    pub max_pixels: u64,
+    /// The worker's name in rows; host name and process id when absent.
+    pub worker: Option<String>,
+}
+
+impl Default for InferConfig {
+    fn default() -> Self {
+        Self {
+            instances: 0,
+            prefetch: 2,
+            lease: Span::from_millis(30_000),
+            wait: Span::from_millis(1_000),
+            max_pixels: 8_192 * 4_320,
+            worker: None,
+        }
+    }
+}
+
+/// Bounds of the embedded queues.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueConfig {
+    /// Receives before a message goes to the dead letters.
+    pub max_receives: u32,
+    /// Most bytes of the messages of one queue; past it, senders keep theirs in the spool.
+    pub max_bytes: Size,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self { max_receives: 5, max_bytes: Size::from_bytes(1 << 30) }
+    }
+}
+
+/// When buffered rows become files.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryConfig {
+    /// Rows in the buffer that make a file due.
+    pub max_rows: u64,
+    /// Age of the oldest row in the buffer that makes a file due.
+    pub max_age: Span,
+    /// Most bytes that the buffer may hold; past it, workers wait.
+    pub max_bytes: Size,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self {
+            max_rows: 100_000,
+            max_age: Span::from_millis(300_000),
+            max_bytes: Size::from_bytes(1 << 30),
+        }
+    }
+}

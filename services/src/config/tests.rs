@@ -1,0 +1,235 @@
+//! The configuration as a user meets it: what a file gives, and what each mistake says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+
+const GATE: &str = "[streams.gate]\nurl = \"rtsp://admin:hunter2@10.0.0.5/main\"\n";
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    read_with(text, &[])
+}
+
+fn read_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let environment: BTreeMap<String, String> =
+        environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    parse(Some((text, Path::new("etc/millrace.toml"))), &environment, &Overrides::default())
+}
+
+fn error(text: &str) -> String {
+    read(text).unwrap_err().to_string()
+}
+
+fn model(config: &Config, name: &str) -> ModelConfig {
+    config.models[&name.parse().unwrap()].clone()
+}
+
+fn stream(config: &Config, id: &str) -> StreamConfig {
+    config.streams[&id.parse().unwrap()].clone()
+}
+
+#[test]
+fn a_file_with_one_stream_and_one_model_is_enough() {
+    let config = read(&format!("{GATE}[models.shapes]\npath = \"shapes.onnx\"\n")).unwrap();
+    let shapes = model(&config, "shapes");
+    assert_eq!(shapes.path.unwrap(), Path::new("etc/shapes.onnx"));
+    assert_eq!(shapes.sample.every, Span::from_millis(1_000));
+    assert_eq!(config.data, Path::new("etc/data"));
+    assert_eq!(stream(&config, "gate").spool_policy(), SpoolPolicy::DropOldest);
+}
+
+#[test]
+fn durations_and_sizes_are_read_as_people_write_them() {
+    let config = read(
+        "[models.m]\nalgorithm = \"sleep:20ms\"\nsample = { every = 0.5, max_delay = \"2s\" }\n\
+         [receive]\nspool_bytes = \"64 MiB\"\n",
+    )
+    .unwrap();
+    assert_eq!(model(&config, "m").sample.every, Span::from_millis(500));
+    assert_eq!(model(&config, "m").sample.max_delay, Span::from_millis(2_000));
+    assert_eq!(config.receive.spool_bytes, Size::from_bytes(64 << 20));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known() {
+    assert_eq!(
+        error("data = \"d\"\n\n[models.m]\nalgorithm = \"circles\"\nsample = { evry = \"1s\" }\n"),
+        "etc/millrace.toml:5:12: key \"models.m.sample.evry\": unknown key; did you mean \"every\"?"
+    );
+    assert!(error("colour = 1\n").contains("wanted \"data\", \"backend\", \"streams\""));
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_says_what_was_found_and_wanted() {
+    assert_eq!(
+        error("[receive]\nbackoff_min = \"soon\"\n"),
+        "etc/millrace.toml:2:15: key \"receive.backoff_min\": found string \"soon\", wanted a duration such as \
+         \"1.5s\", \"500ms\" or a number of seconds"
+    );
+    assert_eq!(
+        error("[models.m]\nalgorithm = \"circles\"\nsample.pick = \"best\"\n"),
+        "etc/millrace.toml:3:15: key \"models.m.sample.pick\": found \"best\", wanted \"keyframe\" or \"exact\""
+    );
+    assert!(error("[infer]\nprefetch = -1\n").contains("found integer `-1`, wanted usize"));
+}
+
+#[test]
+fn bounds_are_part_of_the_message() {
+    assert_eq!(
+        error("[models.m]\nalgorithm = \"circles\"\nsample.quality = 0\n"),
+        "etc/millrace.toml:3:18: key \"models.m.sample.quality\": found 0, wanted 1 to 100"
+    );
+    for (sample, part) in [
+        ("every = 0", "key \"models.m.sample.every\": found 0ns, wanted 1ms to"),
+        ("frames = 0", "wanted 1 to 256"),
+        ("step = 0", "wanted 1 to 10000"),
+        ("max_frames = 100000", "wanted 1 to 256"),
+        ("encode = \"h264\"\npick = \"exact\"", "wanted pick = \"keyframe\""),
+        ("encode = \"h264\"\nframes = 2", "wanted frames = 1"),
+        ("encode = \"h264\"\nmax_width = 640", "cannot be scaled down"),
+    ] {
+        let text = format!("[models.m]\nalgorithm = \"circles\"\n[models.m.sample]\n{sample}\n");
+        assert!(error(&text).contains(part), "{sample}: {}", error(&text));
+    }
+}
+
+#[test]
+fn two_streams_with_one_id_are_named_with_both_lines() {
+    let text = format!(
+        "{GATE}\n[models.m]\nalgorithm = \"circles\"\n\n[ streams.\"gate\" ]\nurl = \"scene:\"\n"
+    );
+    assert_eq!(
+        error(&text),
+        "etc/millrace.toml:7:11: stream \"gate\" is defined twice: lines 1 and 7"
+    );
+    let text = "[queue]\nmax_receives = 1\nmax_receives = 2\n";
+    assert!(
+        error(text).ends_with("key \"max_receives\" is defined twice: lines 2 and 3"),
+        "{}",
+        error(text)
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_placed() {
+    let text = error("data = \n");
+    assert!(text.starts_with("etc/millrace.toml:1:8: not TOML: "), "{text}");
+}
+
+#[test]
+fn models_have_one_origin_and_streams_know_their_models() {
+    assert!(error("[models.m]\n").contains("key \"models.m\": needs \"path\""));
+    assert!(error("[models.m]\npath = \"a.onnx\"\nalgorithm = \"circles\"\n").contains("excludes"));
+    assert!(
+        error("[models.m]\nalgorithm = \"magic\"\n")
+            .contains("wanted \"circles\" or \"sleep:DURATION\"")
+    );
+    let text = format!("{GATE}models = [\"faces\"]\n[models.m]\nalgorithm = \"circles\"\n");
+    assert!(
+        error(&text).contains("model \"faces\" is not defined; defined: m"),
+        "{}",
+        error(&text)
+    );
+}
+
+#[test]
+fn variables_fill_strings_and_their_values_are_never_shown() {
+    let text = "[streams.gate]\nurl = \"rtsp://host/\"\nusername = \"u\"\npassword = \"${PW}\"\n";
+    let config = read_with(text, &[("PW", "hunter2")]).unwrap();
+    assert_eq!(stream(&config, "gate").password.as_deref(), Some("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(
+        error(text),
+        "etc/millrace.toml:4:12: key \"streams.gate.password\": ${PW}: environment variable PW is not set"
+    );
+    let wrong = read_with("backend = \"${PW}\"\n", &[("PW", "hunter2")]).unwrap_err().to_string();
+    assert_eq!(
+        wrong,
+        "etc/millrace.toml:1:11: key \"backend\": found the value of ${PW}, wanted \"embedded\""
+    );
+}
+
+#[test]
+fn a_password_is_in_no_error_and_no_debug_text() {
+    for text in [
+        "[streams.gate]\nurl = \"http://admin:hunter2@host/\"\n",
+        "[streams.gate]\nurl = \"rtsp://host/\"\nusername = \"u\"\npassword = [\"hunter2\"]\n",
+        "[streams.gate]\nurl = { hunter2 = 1 }\n",
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(
+            !error.to_string().contains("hunter2\"") && !error.to_string().contains("hunter2@"),
+            "{error}"
+        );
+    }
+    let config = read(GATE).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(stream(&config, "gate").shown_url(), "rtsp://***@10.0.0.5/main");
+}
+
+#[test]
+fn every_key_can_come_from_the_environment() {
+    let environment = [
+        ("MILLRACE_DATA", "/var/lib/millrace"),
+        ("MILLRACE_INFER__INSTANCES", "4"),
+        ("MILLRACE_STREAMS__GATE__PACED", "true"),
+        ("MILLRACE_STREAMS__GATE__MODELS", "m"),
+        ("MILLRACE_STREAMS__CITY_TRAFFIC__URL", "scene:?seed=2"),
+        ("MILLRACE_MODELS__M__SAMPLE__EVERY", "250ms"),
+        ("MILLRACE_LOG", "debug"),
+        ("UNRELATED", "x"),
+    ];
+    let text = format!(
+        "{GATE}[streams.city-traffic]\nurl = \"scene:\"\n[models.m]\nalgorithm = \"circles\"\n"
+    );
+    let config = read_with(&text, &environment).unwrap();
+    assert_eq!(config.data, Path::new("/var/lib/millrace"));
+    assert_eq!(config.infer.instances, 4);
+    assert!(stream(&config, "gate").paced);
+    assert_eq!(stream(&config, "gate").models.unwrap().len(), 1);
+    assert_eq!(stream(&config, "city-traffic").url, "scene:?seed=2");
+    assert_eq!(model(&config, "m").sample.every, Span::from_millis(250));
+}
+
+#[test]
+fn an_error_in_a_variable_names_the_variable() {
+    let wrong = |name, value| read_with("", &[(name, value)]).unwrap_err().to_string();
+    assert_eq!(
+        wrong("MILLRACE_INFER__INSTANCES", "many"),
+        "environment variable MILLRACE_INFER__INSTANCES: key \"infer.instances\": found string \"many\", wanted \
+         a whole number"
+    );
+    assert!(wrong("MILLRACE_DATAA", "x").contains("did you mean \"data\"?"));
+    assert!(
+        wrong("MILLRACE_QUEUE__MAX_RECEIVES", "0")
+            .starts_with("environment variable MILLRACE_QUEUE")
+    );
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
+    let environment = BTreeMap::from([("MILLRACE_DATA".to_owned(), "from-variable".to_owned())]);
+    let mut flags = Overrides::default();
+    let file = Some(("data = \"from-file\"\n", Path::new("etc/millrace.toml")));
+    assert_eq!(parse(file, &environment, &flags).unwrap().data, Path::new("from-variable"));
+    flags.set("--data", &["data"], "from-flag");
+    assert_eq!(parse(file, &environment, &flags).unwrap().data, Path::new("from-flag"));
+}
+
+#[test]
+fn files_of_streams_are_relative_to_the_configuration() {
+    let config =
+        read("[streams.a]\nurl = \"file:clips/a.mp4\"\n[streams.b]\nurl = \"file:/b.mp4\"\n")
+            .unwrap();
+    assert_eq!(stream(&config, "a").url, "file:etc/clips/a.mp4");
+    assert_eq!(stream(&config, "b").url, "file:/b.mp4");
+    assert_eq!(stream(&config, "a").spool_policy(), SpoolPolicy::Block);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error =
+        load(Some(Path::new("no/such.toml")), &Overrides::default()).unwrap_err().to_string();
+    assert!(error.starts_with("no/such.toml: read configuration: "), "{error}");
+}

@@ -1,0 +1,182 @@
+//! The configuration before it has types: values, and where each of them stands.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Place, Problem};
+use super::twice;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) place: Place,
+    pub(super) hidden: Option<Hidden>,
+}
+
+/// Why a value must not be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// Its key holds secrets.
+    Secret,
+    /// The variable of this name is part of it.
+    Variable(String),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// Text of the file.
+    Text(String),
+    /// Text of a variable or flag, which stands for whatever type is wanted.
+    Raw(String),
+    Integer(i64),
+    Float(f64),
+    Bool(bool),
+    Array(Vec<Node>),
+    Table(BTreeMap<String, Entry>),
+}
+
+/// A table's value, and where its key stands.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key_place: Place,
+    pub(super) node: Node,
+}
+
+/// Keys whose values may hold a password.
+const SECRET_KEYS: [&str; 3] = ["url", "username", "password"];
+
+impl Node {
+    /// The tree of a configuration in which nothing is said.
+    pub(super) fn empty(place: Place) -> Self {
+        Self { value: Value::Table(BTreeMap::new()), place, hidden: None }
+    }
+
+    /// Reads TOML.
+    pub(super) fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let lines = Lines { text, file };
+        let table = DeTable::parse(text).map_err(|error| syntax_error(&error, &lines))?;
+        let value = convert_table(table.get_ref(), &lines)?;
+        Ok(Self { value, place: Place::File(file.to_owned()), hidden: None })
+    }
+
+    /// Sets the value at a path, over whatever the file says there; tables on the way are made.
+    ///
+    /// A piece of the path stands for a key that is there when they differ only in case and in `-`, `.`, `_`.
+    pub(super) fn set(&mut self, path: &[String], text: &str, place: &Place) {
+        let Some((first, rest)) = path.split_first() else {
+            let hidden = self.hidden.take();
+            *self = Self { value: Value::Raw(text.to_owned()), place: place.clone(), hidden };
+            return;
+        };
+        if !matches!(self.value, Value::Table(_)) {
+            *self = Self::empty(place.clone());
+        }
+        let Value::Table(table) = &mut self.value else {
+            unreachable!("it was made a table above")
+        };
+        let key = table.keys().find(|key| same_name(key, first)).unwrap_or(first).clone();
+        let hidden = SECRET_KEYS.contains(&key.as_str()).then_some(Hidden::Secret);
+        let entry = table.entry(key).or_insert_with(|| Entry {
+            key_place: place.clone(),
+            node: Self { hidden, ..Self::empty(place.clone()) },
+        });
+        entry.node.set(rest, text, place);
+    }
+
+    /// Where the value at a path stands, or the nearest table around it.
+    pub(super) fn place_of(&self, path: &[String]) -> &Place {
+        self.get(path).map_or_else(
+            || match path.split_last() {
+                Some((_, parent)) => self.place_of(parent),
+                None => &self.place,
+            },
+            |node| &node.place,
+        )
+    }
+
+    fn get(&self, path: &[String]) -> Option<&Self> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        match &self.value {
+            Value::Table(table) => table.get(first)?.node.get(rest),
+            Value::Array(items) => items.get(first.parse::<usize>().ok()?)?.get(rest),
+            _ => None,
+        }
+    }
+}
+
+fn same_name(key: &str, piece: &str) -> bool {
+    let plain = |c: char| if matches!(c, '-' | '.') { '_' } else { c.to_ascii_lowercase() };
+    key.chars().map(plain).eq(piece.chars().map(plain))
+}
+
+/// The file's text, for turning byte offsets into lines and columns.
+struct Lines<'a> {
+    text: &'a str,
+    file: &'a Path,
+}
+
+impl Lines<'_> {
+    fn place(&self, offset: usize) -> Place {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Place::Position {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+fn syntax_error(error: &toml::de::Error, lines: &Lines<'_>) -> ConfigError {
+    let Some(span) = error.span() else {
+        let problem = Problem::Syntax(error.message().to_owned());
+        return ConfigError::new(Place::File(lines.file.to_owned()), Vec::new(), problem);
+    };
+    let problem = twice::find(lines.text, span.start)
+        .filter(|_| error.message().starts_with("duplicate key"))
+        .unwrap_or_else(|| Problem::Syntax(error.message().replace('\n', ", ")));
+    ConfigError::new(lines.place(span.start), Vec::new(), problem)
+}
+
+fn convert_table(table: &DeTable<'_>, lines: &Lines<'_>) -> Result<Value, ConfigError> {
+    let mut entries = BTreeMap::new();
+    for (key, value) in table {
+        let place = lines.place(value.span().start);
+        let value = convert(value.get_ref(), &place, lines)?;
+        let hidden = SECRET_KEYS.contains(&key.get_ref().as_ref()).then_some(Hidden::Secret);
+        let key_place = lines.place(key.span().start);
+        let node = Node { value, place, hidden };
+        entries.insert(key.get_ref().to_string(), Entry { key_place, node });
+    }
+    Ok(Value::Table(entries))
+}
+
+fn convert(value: &DeValue<'_>, place: &Place, lines: &Lines<'_>) -> Result<Value, ConfigError> {
+    let too_large = |text: &str| {
+        let problem =
+            Problem::Wrong { found: text.to_owned(), wanted: "a smaller number".to_owned() };
+        ConfigError::new(place.clone(), Vec::new(), problem)
+    };
+    Ok(match value {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+            .map(Value::Integer)
+            .map_err(|_| too_large(integer.as_str()))?,
+        DeValue::Float(float) => {
+            float.as_str().parse().map(Value::Float).map_err(|_| too_large(float.as_str()))?
+        }
+        DeValue::Boolean(flag) => Value::Bool(*flag),
+        DeValue::Datetime(time) => Value::Text(time.to_string()),
+        DeValue::Table(table) => convert_table(table, lines)?,
+        DeValue::Array(items) => {
+            let convert_item = |item: &toml::Spanned<DeValue<'_>>| {
+                let place = lines.place(item.span().start);
+                Ok(Node { value: convert(item.get_ref(), &place, lines)?, place, hidden: None })
+            };
+            Value::Array(items.iter().map(convert_item).collect::<Result<_, ConfigError>>()?)
+        }
+    })
+}
