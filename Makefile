@@ -1,0 +1,51 @@
+# What one does with this repository; `make help` lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build release demo test lint format schemas clean
+
+CARGO ?= cargo
+LINT_TOOLS := target/lint-tools
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the system packages that the build needs (or name them)
+	@tools/setup.sh build
+
+build: setup ## build everything: target/debug/millrace
+	$(CARGO) build --workspace --bins
+
+release: setup ## build optimised: target/release/millrace
+	$(CARGO) build --release --package millrace
+
+demo: build ## a fake camera, the receiver, a model, a table; SECONDS=30 ends it by itself
+	target/debug/millrace demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: ## run all tests
+	@tools/setup.sh build test
+	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
+	else $(CARGO) test --workspace; fi
+
+lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python
+	$(CARGO) fmt --all --check
+	$(LINT_TOOLS)/bin/typos
+	$(LINT_TOOLS)/bin/ruff check .
+	$(LINT_TOOLS)/bin/ruff format --check .
+	python3 tools/check_dependencies.py
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+format: $(LINT_TOOLS)/ready ## format Rust and Python
+	$(CARGO) fmt --all
+	$(LINT_TOOLS)/bin/ruff format .
+
+schemas: ## write docs/schema and the golden files anew
+	UPDATE_SCHEMAS=1 INSTA_UPDATE=always $(CARGO) test --workspace
+
+clean: ## remove what was built
+	$(CARGO) clean
+
+$(LINT_TOOLS)/ready: tools/lint-requirements.txt
+	python3 -m venv $(LINT_TOOLS)
+	$(LINT_TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
