@@ -3,8 +3,9 @@
 use std::fmt;
 
 use bytes::Bytes;
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{PixelType, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use thiserror::Error;
 use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
 
@@ -273,14 +274,11 @@ fn convert(picture: &Picture, way: &Conversion) -> Planes {
 }
 
 fn resize_plane(plane: &Bytes, from: (u32, u32), to: (u32, u32)) -> Bytes {
-    let source = ImageRef::new(from.0, from.1, plane, PixelType::U8)
+    // The typed calls on purpose: the untyped ones compile every pixel type into this crate, for minutes.
+    let source = TypedImageRef::<U8>::from_buffer(from.0, from.1, plane)
         .expect("a picture's planes fit its size");
-    let mut target = Image::new(to.0, to.1, PixelType::U8);
-    let options = fast_image_resize::ResizeOptions::new().resize_alg(
-        fast_image_resize::ResizeAlg::Convolution(fast_image_resize::FilterType::Bilinear),
-    );
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .expect("both images are of the same pixel type");
-    target.into_vec().into()
+    let mut target = TypedImage::<U8>::new(to.0, to.1);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    Resizer::new().resize_typed(&source, &mut target, &options).expect("neither picture is empty");
+    target.pixels().iter().map(|pixel| pixel.0).collect()
 }
