@@ -4,17 +4,25 @@
 //! Invariant: this crate knows no codec, no protocol of a camera, no model and no SQL engine.
 
 pub mod account;
+pub mod backend;
+pub mod clock;
 pub mod config;
+pub mod data_folder;
 pub mod delivery;
+mod durable;
 pub mod error;
 pub mod feed;
 pub mod id;
 pub mod message;
 pub mod object_store;
 pub mod queue;
+pub mod sqlite;
 pub mod time;
 
 pub use account::Account;
+pub use backend::{Embedded, EmbeddedOptions, Ports, WorkQueue, open_embedded};
+pub use clock::{Clock, MadeUpClock};
+pub use data_folder::DataFolder;
 pub use error::{ErrorKind, PortError};
 pub use id::{Epoch, FrameId, ModelName, Seq, StreamId};
 pub use message::{DetectionRow, FrameBatch, FrameEntry, FrameFormat, Payload, Status};

@@ -10,12 +10,27 @@
 //!   (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>).
 //! * Nobody retries inside: the caller sends the failed rows again, and those alone.
 
+mod buffer;
+mod columns;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod filing;
+mod parquet;
+mod snapshot;
+mod sqlite;
+
 use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::error::PortError;
+use crate::error::{ErrorKind, PortError};
 use crate::message::DetectionRow;
+
+pub use buffer::buffer_path;
+pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
+pub use filing::{Filed, Filer, FilingPolicy};
+pub use snapshot::{Snapshot, snapshot};
+pub use sqlite::{BufferedDelivery, DeliveryOptions};
 
 /// Most records of one call.
 pub const MAX_BATCH_RECORDS: usize = 500;
@@ -29,4 +44,63 @@ pub const MAX_RECORD_BYTES: usize = 1_000 * 1_024;
 pub trait DeliveryStream: fmt::Debug + Send + Sync {
     /// Delivers rows.
     async fn put(&self, rows: &[DetectionRow]) -> Result<Vec<Result<(), PortError>>, PortError>;
+}
+
+/// Checks rows against the limits and writes them as JSON records.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] for all when they are none or too many, or too many bytes; for a row of its own when
+/// that alone is too long.
+pub fn check_batch(rows: &[DetectionRow]) -> Result<Vec<Result<String, PortError>>, PortError> {
+    let refuse = |cause| Err(PortError::because(ErrorKind::Invalid, "deliver rows", cause));
+    if rows.is_empty() || rows.len() > MAX_BATCH_RECORDS {
+        return refuse(format!("{} rows, 1 to {MAX_BATCH_RECORDS} are allowed", rows.len()));
+    }
+    let records: Vec<_> = rows.iter().map(record).collect();
+    let bytes: usize = records.iter().flatten().map(String::len).sum();
+    if bytes > MAX_BATCH_BYTES {
+        return refuse(format!("{bytes} bytes, at most {MAX_BATCH_BYTES} are allowed"));
+    }
+    Ok(records)
+}
+
+fn record(row: &DetectionRow) -> Result<String, PortError> {
+    let json = serde_json::to_string(row).expect("a row has no map with keys that are not text");
+    if json.len() > MAX_RECORD_BYTES {
+        let attempt = format!("deliver row {} of frame {}", row.detection, row.frame_id);
+        let cause = format!("{} bytes, at most {MAX_RECORD_BYTES} are allowed", json.len());
+        return Err(PortError::because(ErrorKind::Invalid, attempt, cause));
+    }
+    Ok(json)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
+    use arrow_array::{Array as _, RecordBatch, StringArray};
+    use parquet_reader::ParquetRecordBatchReader;
+
+    pub(crate) use super::contract::row;
+    use super::*;
+    use ::parquet::arrow::arrow_reader as parquet_reader;
+
+    /// The frame ids of all rows of the table in a folder, filed and buffered, sorted.
+    pub(crate) fn frame_ids(table: &Path) -> Vec<String> {
+        let snapshot = snapshot(&buffer_path(table)).unwrap();
+        let read =
+            |path| ParquetRecordBatchReader::try_new(File::open(path).unwrap(), 1_024).unwrap();
+        let filed = snapshot.files.iter().flat_map(read).map(Result::unwrap);
+        let batches: Vec<_> = filed.chain([snapshot.buffered]).collect();
+        let mut ids: Vec<_> = batches.iter().flat_map(column).collect();
+        ids.sort();
+        ids
+    }
+
+    fn column(batch: &RecordBatch) -> Vec<String> {
+        let ids = batch.column_by_name("frame_id").unwrap();
+        let ids = ids.as_any().downcast_ref::<StringArray>().unwrap();
+        ids.iter().map(|id| id.unwrap().to_owned()).collect()
+    }
 }

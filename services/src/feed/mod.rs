@@ -5,6 +5,10 @@
 //!   how many ([`Update::Missed`]); it never slows the publisher or another subscriber.
 //! * A subscriber sees what was published after it subscribed.
 
+mod broadcast;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,6 +16,8 @@ use async_trait::async_trait;
 
 use crate::error::PortError;
 use crate::message::DetectionRow;
+
+pub use broadcast::BroadcastFeed;
 
 /// All rows of one frame and model.
 #[derive(Clone, Debug, PartialEq)]

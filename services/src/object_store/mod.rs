@@ -13,6 +13,11 @@
 //!
 //! [`ErrorKind::Invalid`]: crate::ErrorKind::Invalid
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod folder;
+mod listing;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,6 +26,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{ErrorKind, PortError};
+
+pub use folder::FolderStore;
 
 /// The longest key, in bytes (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>).
 pub const MAX_KEY_BYTES: usize = 1_024;

@@ -18,12 +18,22 @@
 //!
 //! [`ErrorKind::NotFound`]: crate::ErrorKind::NotFound
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod reader;
+mod sqlite;
+mod store;
+
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::error::PortError;
+use crate::error::{ErrorKind, PortError};
+
+pub use reader::{Held, QueueReader};
+pub use sqlite::{QueueOptions, SqliteQueue};
+pub use store::QueueCounts;
 
 /// Most entries of one batch call.
 pub const MAX_BATCH_ENTRIES: usize = 10;
@@ -116,4 +126,33 @@ pub struct DeadLetter {
     pub receives: u32,
     /// When it was given up, in UTC microseconds.
     pub died_at: crate::CaptureTime,
+}
+
+/// Checks the number of a batch's entries, or of the messages asked for.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] when it is none, or over [`MAX_BATCH_ENTRIES`].
+pub fn check_batch(entries: usize) -> Result<(), PortError> {
+    if (1..=MAX_BATCH_ENTRIES).contains(&entries) {
+        return Ok(());
+    }
+    let cause = format!("{entries} entries, 1 to {MAX_BATCH_ENTRIES} are allowed");
+    Err(PortError::because(ErrorKind::Invalid, "check batch", cause))
+}
+
+/// Checks messages against the limits of one `send`.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] when they are none or too many, one is empty, or they are over [`MAX_MESSAGE_BYTES`].
+pub fn check_send(bodies: &[String]) -> Result<(), PortError> {
+    check_batch(bodies.len())?;
+    let refuse = |cause| Err(PortError::because(ErrorKind::Invalid, "check messages", cause));
+    if bodies.iter().any(String::is_empty) {
+        return refuse("an empty message is not allowed".to_owned());
+    }
+    let bytes: usize = bodies.iter().map(String::len).sum();
+    if bytes > MAX_MESSAGE_BYTES {
+        return refuse(format!("{bytes} bytes, at most {MAX_MESSAGE_BYTES} are allowed"));
+    }
+    Ok(())
 }

@@ -1,0 +1,244 @@
+//! What the embedded adapters' SQLite files have in common: how they are opened, how work is run on them, and
+//! what their errors mean.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::durable;
+use crate::error::{ErrorKind, PortError};
+
+/// How long a call waits for other processes' transactions before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Files up to this size are checked through and through when they are opened: some 100 ms at most.
+const CHECKED_AT_OPEN_BYTES: u64 = 32 * 1_024 * 1_024;
+/// What is left of a write-ahead log after a checkpoint, at most.
+const WAL_REST_BYTES: i64 = 16 * 1_024 * 1_024;
+
+/// One kind of SQLite file: what it is called, how it is recognised, what is in it.
+pub struct Format {
+    /// `queue`, `table buffer`.
+    pub what: &'static str,
+    /// <https://www.sqlite.org/pragma.html#pragma_application_id>
+    pub application_id: i32,
+    /// <https://www.sqlite.org/pragma.html#pragma_user_version>
+    pub version: i32,
+    /// What a new file is filled with.
+    pub schema: &'static str,
+}
+
+/// An open SQLite file, one call at a time.
+pub struct Database {
+    connection: Mutex<Connection>,
+    format: &'static Format,
+    path: PathBuf,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens a file for writing; makes it if need be. Commits survive a power cut.
+    pub fn open(path: &Path, format: &'static Format) -> Result<Self, PortError> {
+        durable::create_writable_folder(durable::parent(path))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::open_with(path, format, flags, |connection| {
+            fill_if_new(connection, format)?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            connection.pragma_update(None, "journal_size_limit", WAL_REST_BYTES)?;
+            Ok(())
+        })
+    }
+
+    /// Opens a file that is there for reading, beside whoever writes to it.
+    pub fn open_read_only(path: &Path, format: &'static Format) -> Result<Self, PortError> {
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(PortError::io(attempt("open", format, path), error));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::open_with(path, format, flags, |_| Ok(()))
+    }
+
+    fn open_with(
+        path: &Path,
+        format: &'static Format,
+        flags: OpenFlags,
+        prepare: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
+    ) -> Result<Self, PortError> {
+        let attempt = || attempt("open", format, path);
+        let opened = Connection::open_with_flags(path, flags).and_then(|mut connection| {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            prepare(&mut connection)?;
+            let fault = match Identity::read(&connection)?.fault(format) {
+                None => damage(&connection, path)?,
+                foreign => foreign,
+            };
+            Ok((connection, fault))
+        });
+        let (connection, fault) = opened.map_err(|source| error(attempt(), source))?;
+        match fault {
+            None => Ok(Self { connection: Mutex::new(connection), format, path: path.to_owned() }),
+            Some(fault) => Err(PortError::because(ErrorKind::Corrupt, attempt(), fault)),
+        }
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is being done to this file, for an error's text: `send to queue "…"`.
+    pub fn attempt(&self, verb: &str) -> String {
+        attempt(verb, self.format, &self.path)
+    }
+
+    /// Runs work in one transaction: all of it is durable, or, after an error, none of it is.
+    pub fn write<T>(
+        &self,
+        verb: &str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, PortError> {
+        self.transact(verb, TransactionBehavior::Immediate, work)
+    }
+
+    /// Runs work that sees the file as it was at one moment.
+    pub fn read<T>(
+        &self,
+        verb: &str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, PortError> {
+        self.transact(verb, TransactionBehavior::Deferred, work)
+    }
+
+    fn transact<T>(
+        &self,
+        verb: &str,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, PortError> {
+        // A panic in `work` rolled its transaction back: the connection is as good as before.
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = || {
+            let transaction = connection.transaction_with_behavior(behavior)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        run().map_err(|source| error(self.attempt(verb), source))
+    }
+
+    /// Runs blocking work where it blocks no task.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, PortError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let database = Arc::clone(self);
+        let attempt = || self.attempt("work on");
+        blocking(attempt, move || work(&database)).await
+    }
+}
+
+/// Runs blocking work where it blocks no task.
+pub async fn blocking<T: Send + 'static>(
+    attempt: impl FnOnce() -> String,
+    work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+) -> Result<T, PortError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(PortError::new(ErrorKind::Unavailable, attempt(), error)),
+    }
+}
+
+fn attempt(verb: &str, format: &Format, path: &Path) -> String {
+    format!("{verb} {} {path:?}", format.what)
+}
+
+/// Makes a port's error of SQLite's.
+pub fn error(attempt: String, source: rusqlite::Error) -> PortError {
+    use rusqlite::ErrorCode as Code;
+    use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+    let kind = match source.sqlite_error() {
+        Some(found) if found.extended_code == SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
+        Some(found) => match found.code {
+            Code::DiskFull => ErrorKind::Full,
+            Code::CannotOpen | Code::PermissionDenied | Code::ReadOnly => ErrorKind::Denied,
+            Code::TooBig => ErrorKind::Invalid,
+            Code::NotADatabase | Code::DatabaseCorrupt | Code::Unknown => ErrorKind::Corrupt,
+            _ => ErrorKind::Unavailable,
+        },
+        None => ErrorKind::Corrupt,
+    };
+    PortError::new(kind, attempt, source)
+}
+
+struct Identity {
+    application_id: i32,
+    version: i32,
+}
+
+impl Identity {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get(0));
+        Ok(Self { application_id: pragma("application_id")?, version: pragma("user_version")? })
+    }
+
+    fn fault(&self, format: &Format) -> Option<String> {
+        if self.application_id != format.application_id {
+            return Some(format!("a SQLite file, but not a {} of millrace", format.what));
+        }
+        (self.version != format.version)
+            .then(|| format!("of version {}, expected {}", self.version, format.version))
+    }
+}
+
+fn fill_if_new(connection: &mut Connection, format: &Format) -> rusqlite::Result<()> {
+    if !is_new(connection)? {
+        return Ok(());
+    }
+    write_ahead(connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if is_new(&transaction)? {
+        transaction.execute_batch(format.schema)?;
+        transaction.pragma_update(None, "application_id", format.application_id)?;
+        transaction.pragma_update(None, "user_version", format.version)?;
+    }
+    transaction.commit()
+}
+
+fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
+/// Sets the journal mode, which is kept in the file. SQLite does not wait for others here by itself.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// What is wrong with the file's pages, if they are few enough to look at them all.
+fn damage(connection: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_AT_OPEN_BYTES) {
+        return Ok(None);
+    }
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok((found != "ok").then(|| format!("damaged: {}", found.replace('\n', " "))))
+}
