@@ -1,6 +1,6 @@
 //! What the sequence parameter set says about a stream: size, profile, colour, frame rate.
 
-use h264_reader::nal::sps::{FrameMbsFlags, SeqParameterSet};
+use h264_reader::nal::sps::{FrameMbsFlags, PicOrderCntType, SeqParameterSet};
 use h264_reader::rbsp::{BitReader, decode_nal};
 use thiserror::Error;
 
@@ -25,7 +25,8 @@ pub struct Sps {
     pub colour: Colour,
     /// Frame rate, where the parameter set tells one.
     pub frame_rate: Option<FrameRate>,
-    /// How many pictures may precede one in decoding order and follow it in presentation order, where told.
+    /// How many pictures may precede one in decoding order and follow it in presentation order; `None` when it
+    /// is not told.
     pub reorder: Option<u32>,
 }
 
@@ -94,6 +95,10 @@ fn frame_rate(sps: &SeqParameterSet) -> Option<FrameRate> {
 }
 
 fn reorder(sps: &SeqParameterSet) -> Option<u32> {
+    let baseline = u8::from(sps.profile_idc) == 66;
+    if baseline || matches!(sps.pic_order_cnt, PicOrderCntType::TypeTwo) {
+        return Some(0);
+    }
     let restrictions = sps.vui_parameters.as_ref()?.bitstream_restrictions.as_ref()?;
     Some(restrictions.max_num_reorder_frames)
 }
