@@ -68,10 +68,6 @@ impl Key {
         }
     }
 
-    fn positive(&self, name: &str, found: u64) -> Checked {
-        if found > 0 { Ok(()) } else { Err(self.to(name).wrong(found, "more than 0")) }
-    }
-
     fn span(&self, name: &str, found: Span, least: Span, most: Span) -> Checked {
         if (least..=most).contains(&found) {
             Ok(())
@@ -219,7 +215,7 @@ fn check_queue(queue: &QueueConfig, at: &Key) -> Checked {
 }
 
 fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
-    at.positive("max_rows", delivery.max_rows)?;
+    at.within("max_rows", delivery.max_rows.into(), 1, 10_000_000)?;
     at.span("max_age", delivery.max_age, ms(100), DAY)?;
     at.within("max_bytes", delivery.max_bytes.bytes(), 1 << 20, 1 << 40)
 }

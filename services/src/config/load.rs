@@ -2,7 +2,7 @@
 //! file, the file over the defaults.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::check;
 use super::decode::decode;
@@ -42,10 +42,13 @@ impl Overrides {
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
     let environment = environment();
     let Some(file) = file else { return parse(None, &environment, overrides) };
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    parse(Some((&read(file)?, file)), &environment, overrides)
+}
+
+fn read(file: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(file).map_err(|error| {
         ConfigError::new(Place::File(file.to_owned()), Vec::new(), Problem::Unreadable(error))
-    })?;
-    parse(Some((&text, file)), &environment, overrides)
+    })
 }
 
 /// Does what [`load`] does with a text (and the name of its file) and an environment already read.
@@ -62,14 +65,7 @@ pub fn parse(
         None => Node::empty(Place::Program),
     };
     fill(&mut tree, &mut Vec::new(), environment)?;
-    for (variable, value) in environment {
-        if let Some(path) = key_path(variable) {
-            tree.set(&path, value, &Place::Environment(variable.clone()));
-        }
-    }
-    for (flag, path, value) in &overrides.entries {
-        tree.set(path, value, &Place::Flag(flag.clone()));
-    }
+    lay_over(&mut tree, environment, overrides);
     let mut config: Config = decode(&tree)?;
     check::check(&config)
         .map_err(|(path, problem)| ConfigError::new(tree.place_of(&path).clone(), path, problem))?;
@@ -77,6 +73,31 @@ pub fn parse(
         resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
     }
     Ok(config)
+}
+
+/// Loads the key `data` alone, for programs that only look at what lies there: they need no variable that a
+/// password is filled from, and do not mind mistakes elsewhere in the file.
+///
+/// # Errors
+/// As [`load`], for what concerns this key.
+pub fn load_data_folder(
+    file: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<PathBuf, ConfigError> {
+    let mut tree = match file {
+        Some(file) => Node::parse(&read(file)?, file)?,
+        None => Node::empty(Place::Program),
+    };
+    tree.keep_only("data");
+    let mut environment = environment();
+    fill(&mut tree, &mut Vec::new(), &environment)?;
+    environment.retain(|variable, _| key_path(variable).is_some_and(|path| path == ["data"]));
+    lay_over(&mut tree, &environment, overrides);
+    let mut config: Config = decode(&tree)?;
+    if let Some(file) = file {
+        resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
+    }
+    Ok(config.data)
 }
 
 /// JSON Schema of the configuration file.
@@ -90,6 +111,17 @@ fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, overrides: &Overrides) {
+    for (variable, value) in environment {
+        if let Some(path) = key_path(variable) {
+            tree.set(&path, value, &Place::Environment(variable.clone()));
+        }
+    }
+    for (flag, path, value) in &overrides.entries {
+        tree.set(path, value, &Place::Flag(flag.clone()));
+    }
 }
 
 fn key_path(variable: &str) -> Option<Vec<String>> {

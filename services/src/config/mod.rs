@@ -7,6 +7,7 @@
 
 mod check;
 mod decode;
+mod embedded;
 mod error;
 mod fill;
 mod load;
@@ -16,10 +17,12 @@ mod twice;
 mod value;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
-pub use load::{Overrides, load, parse, schema_json};
+pub use load::{Overrides, load, load_data_folder, parse, schema_json};
 pub use schema::{
     Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice, Pick,
     QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, Transport,

@@ -346,7 +346,7 @@ impl Default for QueueConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct DeliveryConfig {
     /// Rows in the buffer that make a file due.
-    pub max_rows: u64,
+    pub max_rows: u32,
     /// Age of the oldest row in the buffer that makes a file due.
     pub max_age: Span,
     /// Most bytes that the buffer may hold; past it, workers wait.

@@ -233,3 +233,15 @@ fn a_missing_file_is_named() {
         load(Some(Path::new("no/such.toml")), &Overrides::default()).unwrap_err().to_string();
     assert!(error.starts_with("no/such.toml: read configuration: "), "{error}");
 }
+
+#[test]
+fn the_data_folder_is_known_without_the_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("millrace.toml");
+    let text = "data = \"d\"\n[streams.gate]\nurl = \"rtsp://h/\"\npassword = \"${UNSET}\"\n";
+    std::fs::write(&file, text).unwrap();
+    let mut flags = Overrides::default();
+    assert_eq!(load_data_folder(Some(&file), &flags).unwrap(), folder.path().join("d"));
+    flags.set("--data", &["data"], "elsewhere");
+    assert_eq!(load_data_folder(Some(&file), &flags).unwrap(), Path::new("elsewhere"));
+}

@@ -86,6 +86,13 @@ impl Node {
         entry.node.set(rest, text, place);
     }
 
+    /// Removes all other keys.
+    pub(super) fn keep_only(&mut self, key: &str) {
+        if let Value::Table(table) = &mut self.value {
+            table.retain(|name, _| name == key);
+        }
+    }
+
     /// Where the value at a path stands, or the nearest table around it.
     pub(super) fn place_of(&self, path: &[String]) -> &Place {
         self.get(path).map_or_else(
