@@ -16,6 +16,7 @@ use crate::time::{CaptureClock, CaptureTime, MediaTime};
 #[serde(deny_unknown_fields)]
 pub struct FrameBatch {
     /// The message's version, [`FrameBatch::VERSION`].
+    #[schemars(extend("const" = FrameBatch::VERSION))]
     pub v: u32,
     /// The stream that all frames are of.
     pub stream: StreamId,
@@ -26,8 +27,10 @@ pub struct FrameBatch {
     /// Frames per run of the model. `frames` holds whole windows back to back, each in time order; a run's
     /// rows are those of its window's last frame. Overlapping windows repeat an entry, not its bytes.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub window: u32,
     /// The frames, `window` for each run.
+    #[schemars(length(min = 1))]
     pub frames: Vec<FrameEntry>,
     /// Where the frames' bytes are.
     pub payload: Payload,
@@ -93,6 +96,17 @@ impl Payload {
     /// Puts bytes into the message itself.
     pub fn inline(bytes: &[u8]) -> Self {
         Self::Inline(BASE64.encode(bytes))
+    }
+
+    /// The bytes in the message itself; `None` when they are in an object.
+    ///
+    /// # Errors
+    /// When the text is no base64.
+    pub fn inline_bytes(&self) -> Option<Result<Vec<u8>, base64::DecodeError>> {
+        match self {
+            Self::Object(_) => None,
+            Self::Inline(text) => Some(BASE64.decode(text)),
+        }
     }
 }
 

@@ -242,3 +242,88 @@ fn damage(connection: &Connection, path: &Path) -> rusqlite::Result<Option<Strin
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((found != "ok").then(|| format!("damaged: {}", found.replace('\n', " "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static FORMAT: Format = Format {
+        what: "shelf",
+        application_id: 7,
+        version: 1,
+        schema: "CREATE TABLE things (name TEXT) STRICT;",
+    };
+
+    fn refusal(path: &Path, format: &'static Format) -> String {
+        let error = Database::open(path, format).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        error.to_string()
+    }
+
+    fn add(database: &Database, name: &str) -> Result<usize, PortError> {
+        database.write("add to", |transaction| {
+            transaction.execute("INSERT INTO things VALUES (?)", [name])
+        })
+    }
+
+    #[test]
+    fn many_may_make_the_same_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/shelf.sqlite");
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+                let path = &path;
+                scope.spawn(move || add(&Database::open(path, &FORMAT).unwrap(), name).unwrap());
+            }
+        });
+        let count = "SELECT count(*) FROM things";
+        let reader = Database::open_read_only(&path, &FORMAT).unwrap();
+        let things = reader.read("count", |transaction| {
+            transaction.query_row(count, [], |row| row.get::<_, i64>(0))
+        });
+        assert_eq!(things.unwrap(), 8);
+        assert_eq!(add(&reader, "i").unwrap_err().kind(), ErrorKind::Denied);
+    }
+
+    #[test]
+    fn a_file_of_another_kind_or_version_is_refused_in_words() {
+        static OTHER: Format = Format { application_id: 8, what: "drawer", ..FORMAT };
+        static NEWER: Format = Format { version: 2, ..FORMAT };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        Database::open(&path, &FORMAT).unwrap();
+        let expected = format!("open drawer {path:?}: a SQLite file, but not a drawer of millrace");
+        assert_eq!(refusal(&path, &OTHER), expected);
+        let expected = format!("open shelf {path:?}: of version 1, expected 2");
+        assert_eq!(refusal(&path, &NEWER), expected);
+    }
+
+    #[test]
+    fn a_file_that_cannot_grow_is_full_and_keeps_what_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("x.sqlite"), &FORMAT).unwrap();
+        add(&database, "small").unwrap();
+        let pages = database.read("limit", |transaction| {
+            transaction.query_row("PRAGMA max_page_count = 1", [], |row| row.get::<_, i64>(0))
+        });
+        assert!(pages.unwrap() >= 1);
+        let error = add(&database, &"x".repeat(100_000)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+        assert!(error.to_string().starts_with("add to shelf "), "{error}");
+        add(&database, "small").unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_found_by_a_reader() {
+        let error = Database::open_read_only(Path::new("/nowhere/x.sqlite"), &FORMAT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_folder_in_the_files_place_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Database::open(folder.path(), &FORMAT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().starts_with("open shelf "), "{error}");
+    }
+}

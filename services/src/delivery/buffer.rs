@@ -28,17 +28,32 @@ pub(super) static FORMAT: Format = Format {
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             accepted_at INTEGER NOT NULL, -- UTC microseconds
             hour INTEGER NOT NULL,        -- the partition: whole hours since 1970, UTC
-            batch INTEGER,                -- the batch it is sealed in
-            body TEXT NOT NULL,           -- the row as JSON
+            body TEXT NOT NULL            -- the row as JSON
+        ) STRICT;
+        CREATE INDEX rows_by_hour ON rows (hour);
+
+        -- How much of each hour is here.
+        CREATE TABLE hours (
+            hour INTEGER PRIMARY KEY,
+            rows INTEGER NOT NULL,
             bytes INTEGER NOT NULL
         ) STRICT;
-        CREATE INDEX open_rows ON rows (hour, accepted_at, bytes) WHERE batch IS NULL;
-        CREATE INDEX sealed_rows ON rows (batch) WHERE batch IS NOT NULL;
+        CREATE TRIGGER row_in AFTER INSERT ON rows BEGIN
+            INSERT INTO hours VALUES (new.hour, 1, octet_length(new.body))
+            ON CONFLICT (hour) DO UPDATE SET rows = rows + 1, bytes = bytes + excluded.bytes;
+        END;
+        CREATE TRIGGER row_out AFTER DELETE ON rows BEGIN
+            UPDATE hours SET rows = rows - 1, bytes = bytes - octet_length(old.body)
+            WHERE hour = old.hour;
+            DELETE FROM hours WHERE hour = old.hour AND rows = 0;
+        END;
 
-        -- Batches that are sealed and not yet filed.
+        -- Batches that are sealed and not yet filed: an hour's rows up to the id `last`. Ids only grow, so no
+        -- row joins a batch later.
         CREATE TABLE batches (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
-            hour INTEGER NOT NULL
+            hour INTEGER NOT NULL,
+            last INTEGER NOT NULL
         ) STRICT;
 
         -- The table's files, each under the table's folder.
@@ -53,19 +68,10 @@ pub(super) static FORMAT: Format = Format {
         -- an old one's files never replaces one of them.
         CREATE TABLE origin (made_at INTEGER NOT NULL) STRICT;
         INSERT INTO origin VALUES (CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER));
-
-        CREATE TABLE totals (rows INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
-        INSERT INTO totals VALUES (0, 0);
-        CREATE TRIGGER row_in AFTER INSERT ON rows BEGIN
-            UPDATE totals SET rows = rows + 1, bytes = bytes + new.bytes;
-        END;
-        CREATE TRIGGER row_out AFTER DELETE ON rows BEGIN
-            UPDATE totals SET rows = rows - 1, bytes = bytes - old.bytes;
-        END;
     ",
 };
 
-/// The rows of one hour that are in no batch yet.
+/// The buffered rows of one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenHour {
     pub(super) hour: Hour,
@@ -79,6 +85,8 @@ pub(super) struct OpenHour {
 pub(super) struct Batch {
     pub(super) id: i64,
     pub(super) hour: Hour,
+    /// The id of its last row.
+    pub(super) last: i64,
     pub(super) origin: i64,
 }
 
@@ -108,7 +116,9 @@ pub(super) fn insert(
 ) -> Result<(), PortError> {
     let more: u64 = bodies.iter().map(|body| body.len() as u64).sum();
     let refused = database.write("put rows into", |transaction| {
-        let held: i64 = transaction.query_row("SELECT bytes FROM totals", [], |row| row.get(0))?;
+        let held: i64 = transaction
+            .prepare_cached("SELECT coalesce(sum(bytes), 0) FROM hours")?
+            .query_row([], |row| row.get(0))?;
         let held = u64::try_from(held).unwrap_or(0);
         if held.saturating_add(more) > max_bytes {
             return Ok(Some(held));
@@ -131,22 +141,22 @@ fn insert_all(
     bodies: &[String],
     now: CaptureTime,
 ) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO rows (accepted_at, hour, body, bytes) VALUES (?1, ?2, ?3, octet_length(?3))",
-    )?;
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO rows (accepted_at, hour, body) VALUES (?, ?, ?)")?;
     for body in bodies {
         insert.execute((now.0, Hour::of(now).0, body))?;
     }
     Ok(())
 }
 
-/// The rows in no batch yet, by hour.
+/// The buffered rows by hour, those of sealed batches with them.
 pub(super) fn open_hours(database: &Database) -> Result<Vec<OpenHour>, PortError> {
     database.read("read", |transaction| {
         transaction
             .prepare_cached(
-                "SELECT hour, count(*), sum(bytes), min(accepted_at) FROM rows
-                 WHERE batch IS NULL GROUP BY hour ORDER BY hour",
+                "SELECT hour, rows, bytes,
+                        (SELECT accepted_at FROM rows WHERE rows.hour = hours.hour ORDER BY id LIMIT 1)
+                 FROM hours ORDER BY hour",
             )?
             .query_map([], |row| {
                 Ok(OpenHour {
@@ -160,16 +170,14 @@ pub(super) fn open_hours(database: &Database) -> Result<Vec<OpenHour>, PortError
     })
 }
 
-/// Puts up to `max_rows` of an hour's oldest rows into a batch; which rows and which batch is then fixed.
+/// Makes a batch of up to `max_rows` of an hour's oldest rows; which rows and which batch is then fixed. The hour
+/// has rows, and none of them is in a batch.
 pub(super) fn seal(database: &Database, hour: Hour, max_rows: u32) -> Result<(), PortError> {
     database.write("seal a batch of", |transaction| {
-        transaction.execute("INSERT INTO batches (hour) VALUES (?)", [hour.0])?;
-        let batch = transaction.last_insert_rowid();
         transaction.execute(
-            "UPDATE rows SET batch = ? WHERE id IN (
-                 SELECT id FROM rows WHERE batch IS NULL AND hour = ?
-                 ORDER BY accepted_at, id LIMIT ?)",
-            (batch, hour.0, max_rows),
+            "INSERT INTO batches (hour, last) SELECT ?1, max(id) FROM (
+                 SELECT id FROM rows WHERE hour = ?1 ORDER BY id LIMIT ?2)",
+            (hour.0, max_rows),
         )?;
         Ok(())
     })
@@ -180,9 +188,12 @@ pub(super) fn sealed(database: &Database) -> Result<Option<Batch>, PortError> {
     database.read("read", |transaction| {
         transaction
             .query_row(
-                "SELECT id, hour, made_at FROM batches, origin ORDER BY id LIMIT 1",
+                "SELECT id, hour, last, made_at FROM batches, origin ORDER BY id LIMIT 1",
                 [],
-                |row| Ok(Batch { id: row.get(0)?, hour: Hour(row.get(1)?), origin: row.get(2)? }),
+                |row| {
+                    let (id, hour) = (row.get(0)?, Hour(row.get(1)?));
+                    Ok(Batch { id, hour, last: row.get(2)?, origin: row.get(3)? })
+                },
             )
             .optional()
     })
@@ -196,7 +207,8 @@ pub(super) fn settle(
     now: CaptureTime,
 ) -> Result<(), PortError> {
     database.write("settle a batch of", |transaction| {
-        transaction.execute("DELETE FROM rows WHERE batch = ?", [batch.id])?;
+        transaction
+            .execute("DELETE FROM rows WHERE hour = ? AND id <= ?", (batch.hour.0, batch.last))?;
         transaction.execute("DELETE FROM batches WHERE id = ?", [batch.id])?;
         transaction.execute(
             "INSERT OR REPLACE INTO files (path, rows, bytes, filed_at) VALUES (?, ?, ?, ?)",
@@ -216,9 +228,11 @@ pub(super) fn batch_rows(
     let bodies: Vec<(i64, String)> = database.read("read", |transaction| {
         transaction
             .prepare_cached(
-                "SELECT id, body FROM rows WHERE batch = ? AND id > ? ORDER BY id LIMIT ?",
+                "SELECT id, body FROM rows WHERE hour = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
             )?
-            .query_map((batch.id, after, limit), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map((batch.hour.0, after, batch.last, limit), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect()
     })?;
     let last = bodies.last().map_or(after, |(id, _)| *id);

@@ -3,7 +3,7 @@
 //! In: the rows of `table/buffer.sqlite`. Out: `table/detections/dt=…/hour=…/part-….parquet`, hours by delivery
 //! time. Four steps, each durable before the next begins:
 //!
-//! 1. seal: the rows of one file are marked with its batch; the batch decides the file's name,
+//! 1. seal: a batch is made of an hour's rows up to one row; it decides the file's rows and name,
 //! 2. write: the rows go to a temporary file beside it,
 //! 3. publish: the temporary file is renamed,
 //! 4. settle: one transaction lists the file and takes the rows out of the buffer.

@@ -1,0 +1,204 @@
+//! The messages as others see them: golden files, generated schemas, and what is refused.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use services::message::ObjectRef;
+use services::{
+    CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime,
+    ModelName, Payload, Seq, Status, StreamId,
+};
+
+const CAPTURED_AT: CaptureTime = CaptureTime(1_795_262_000_123_456);
+
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("read {path:?}: {error}"))
+}
+
+fn entry(seq: u64, offset: u64, len: u64) -> FrameEntry {
+    FrameEntry {
+        seq: Seq(seq),
+        media_time: MediaTime(9_000_000 + i64::try_from(seq).unwrap() * 3_600),
+        captured_at: CAPTURED_AT,
+        clock: CaptureClock::Rtcp,
+        width: 1_280,
+        height: 720,
+        format: FrameFormat::Jpeg,
+        offset,
+        len,
+    }
+}
+
+fn object_batch() -> FrameBatch {
+    FrameBatch {
+        v: FrameBatch::VERSION,
+        stream: StreamId::new("gate").unwrap(),
+        epoch: Epoch(1_795_261_900_000),
+        model: ModelName::new("shapes").unwrap(),
+        window: 1,
+        frames: vec![entry(2_500, 0, 40_000), entry(2_525, 40_000, 41_000)],
+        payload: Payload::Object(ObjectRef {
+            bucket: "objects".to_owned(),
+            key: "frames/gate/1795261900000/0000002500-shapes.mjpeg".to_owned(),
+            size: 81_000,
+        }),
+        deadline: None,
+        reply_to: None,
+        traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned(),
+    }
+}
+
+fn inline_batch() -> FrameBatch {
+    FrameBatch {
+        window: 2,
+        frames: vec![
+            FrameEntry {
+                format: FrameFormat::H264,
+                clock: CaptureClock::Arrival,
+                ..entry(0, 0, 4)
+            },
+            FrameEntry {
+                format: FrameFormat::H264,
+                clock: CaptureClock::Arrival,
+                ..entry(1, 4, 1)
+            },
+        ],
+        payload: Payload::inline(b"01234"),
+        deadline: Some(CaptureTime(CAPTURED_AT.0 + 10_000_000)),
+        reply_to: Some("replies".to_owned()),
+        ..object_batch()
+    }
+}
+
+fn row() -> DetectionRow {
+    DetectionRow {
+        stream: StreamId::new("gate").unwrap(),
+        epoch: Epoch(1_795_261_900_000),
+        seq: Seq(2_500),
+        frame_id: "gate/1795261900000/0000002500".to_owned(),
+        media_time: MediaTime(9_000_000),
+        captured_at: CAPTURED_AT,
+        clock: CaptureClock::File,
+        model: ModelName::new("shapes").unwrap(),
+        model_version: "3f6c1a90b2d4".to_owned(),
+        status: Status::Ok,
+        reason: None,
+        detection: 0,
+        class_id: Some(1),
+        label: Some("circle".to_owned()),
+        score: Some(0.875),
+        x: Some(0.25),
+        y: Some(0.5),
+        w: Some(0.125),
+        h: Some(0.0625),
+        track_id: None,
+        extra: Some("{\"keypoints\":[]}".to_owned()),
+        object_uri: Some(
+            "s3://frames/frames/gate/1795261900000/0000002500-shapes.mjpeg".to_owned(),
+        ),
+        object_offset: Some(0),
+        object_len: Some(40_000),
+        inferred_at: CaptureTime(CAPTURED_AT.0 + 80_000),
+        latency_ms: 80,
+        worker: "worker-1".to_owned(),
+    }
+}
+
+#[test]
+fn version_1_of_the_messages_reads_and_writes_as_it_always_did() {
+    for (file, batch) in [
+        ("frame-batch-object.v1.json", object_batch()),
+        ("frame-batch-inline.v1.json", inline_batch()),
+    ] {
+        let golden = read(&folder("testdata").join(file));
+        assert_eq!(FrameBatch::from_json(&golden).unwrap(), batch, "{file}");
+        assert_eq!(serde_json::to_string_pretty(&batch).unwrap(), golden.trim_end(), "{file}");
+        assert_eq!(FrameBatch::from_json(&batch.to_json()).unwrap(), batch, "{file}");
+    }
+    let golden = read(&folder("testdata/detection-row.v1.json"));
+    assert_eq!(serde_json::from_str::<DetectionRow>(&golden).unwrap(), row());
+    assert_eq!(serde_json::to_string_pretty(&row()).unwrap(), golden.trim_end());
+}
+
+/// `UPDATE_SCHEMAS=1` writes them anew.
+#[test]
+fn the_schemas_are_those_of_the_types() {
+    let schemas = [
+        ("frame-batch.v1.json", schemars::schema_for!(FrameBatch)),
+        ("detection-row.v1.json", schemars::schema_for!(DetectionRow)),
+    ];
+    for (file, schema) in schemas {
+        let path = folder("../docs/schema").join(file);
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(read(&path), text, "{file} is not that of its type: run `make schemas`");
+    }
+}
+
+/// The error of a message that differs from a good one in one field.
+fn refusal(field: &str, value: Value) -> String {
+    let mut message = serde_json::to_value(object_batch()).unwrap();
+    match message.pointer_mut(field) {
+        Some(place) => *place = value,
+        None => message[field] = value,
+    }
+    FrameBatch::from_json(&message.to_string()).unwrap_err().to_string()
+}
+
+#[test]
+fn another_version_is_named_before_anything_else_is_read() {
+    let newer = json!({ "v": 2, "pictures": "in a field that version 1 does not know" });
+    let error = FrameBatch::from_json(&newer.to_string()).unwrap_err();
+    assert_eq!(error.to_string(), "read frame batch: version 2 is not known, expected 1");
+}
+
+#[test]
+fn what_is_no_frame_batch_is_malformed() {
+    for (text, expected) in [
+        ("", "EOF while parsing a value at line 1 column 0"),
+        ("<xml/>", "expected value at line 1 column 1"),
+        ("{}", "missing field `v` at line 1 column 2"),
+        ("{\"v\":1}", "missing field `stream` at line 1 column 7"),
+    ] {
+        let error = FrameBatch::from_json(text).unwrap_err().to_string();
+        assert_eq!(error, format!("read frame batch: {expected}"));
+    }
+    assert!(refusal("urgent", json!(true)).contains("unknown field `urgent`"));
+    assert!(refusal("/frames/0/format", json!("png")).contains("unknown variant `png`"));
+    assert!(refusal("/stream", json!("../gate")).contains("stream id \"../gate\" is not allowed"));
+    assert!(refusal("/frames/1/len", json!(-1)).contains("expected u64"));
+}
+
+#[test]
+fn fields_that_contradict_each_other_are_refused_in_numbers() {
+    let last = "read frame batch: frame gate/1795261900000/0000002525 is at bytes";
+    for (field, value, expected) in [
+        ("/frames", json!([]), "read frame batch: frames is empty, expected at least one".to_owned()),
+        ("/window", json!(0), "read frame batch: 2 frames are no multiple of the window of 0".into()),
+        ("/window", json!(3), "read frame batch: 2 frames are no multiple of the window of 3".into()),
+        ("/frames/1/len", json!(41_001), format!("{last} 40000+41001 of a payload of 81000")),
+        ("/frames/1/len", json!(u64::MAX), format!("{last} 40000+{} of a payload of 81000", u64::MAX)),
+        (
+            "/payload",
+            json!({ "inline": "QUJD" }),
+            "read frame batch: frame gate/1795261900000/0000002500 is at bytes 0+40000 of a payload of 3"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(refusal(field, value), expected, "{field}");
+    }
+}
+
+#[test]
+fn a_message_cut_off_anywhere_is_refused_and_ends_nothing() {
+    let whole = inline_batch().to_json();
+    for end in 0..whole.len() {
+        assert!(FrameBatch::from_json(&whole[..end]).is_err(), "{}", &whole[..end]);
+    }
+}
