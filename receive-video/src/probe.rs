@@ -1,0 +1,159 @@
+//! What a source sends, found out by looking at it for a while.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use media::h264::Sps;
+use services::config::StreamConfig;
+use services::{Clock, MediaTime};
+
+use crate::source::{Address, Arrival, Sessions, Source, SourceError};
+
+/// How much media time is looked at.
+const LOOK: MediaTime = MediaTime(10 * MediaTime::HZ);
+/// How long it may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a source sends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProbeReport {
+    /// Codec string (RFC 6381): `avc1.64001F`.
+    pub codec: String,
+    /// H.264 profile, in words.
+    pub profile: &'static str,
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// Access units looked at.
+    pub units: u64,
+    /// Access units per second, by their timestamps.
+    pub fps: f64,
+    /// Longest time from one key frame to the next, in seconds; none when only one came.
+    pub key_frame_seconds: Option<f64>,
+    /// Pictures come in another order than they are shown in.
+    pub b_frames: bool,
+    /// Bits per second.
+    pub bitrate: f64,
+    /// Sender reports that came; none for files.
+    pub sender_reports: Option<u64>,
+    /// Seconds that the camera's clock is ahead of ours, its delay included; none when its reports are not believed.
+    pub clock_ahead_seconds: Option<f64>,
+}
+
+/// Looks at a source for ten seconds of its time.
+///
+/// # Errors
+/// In words for whoever looks after the camera; never with the password.
+pub async fn probe(stream: &StreamConfig) -> Result<ProbeReport, SourceError> {
+    let address = Address::of(stream)?;
+    let sessions = Sessions::default();
+    let looked = tokio::time::timeout(PATIENCE, async {
+        let mut source = Source::open(&address, false, &sessions, &Clock::system()).await?;
+        let mut look = Look::default();
+        let began = Instant::now();
+        while let Some(arrival) = source.next().await? {
+            look.unit(&arrival);
+            if look.newest >= LOOK || began.elapsed() >= LOOK_AT_MOST {
+                break;
+            }
+        }
+        Ok(look.report(&source))
+    });
+    let report = looked.await.map_err(|_| SourceError::connect_timeout(PATIENCE))?;
+    sessions.settle().await;
+    report
+}
+
+/// A source whose timestamps do not move is not looked at for ever.
+const LOOK_AT_MOST: Duration = Duration::from_secs(12);
+
+#[derive(Debug, Default)]
+struct Look {
+    sps: Option<Sps>,
+    units: u64,
+    bytes: u64,
+    newest: MediaTime,
+    last_key: Option<MediaTime>,
+    longest_group: Option<MediaTime>,
+    b_frames: bool,
+}
+
+impl Look {
+    fn unit(&mut self, arrival: &Arrival) {
+        let time = arrival.media_time();
+        self.units += 1;
+        self.bytes += arrival.unit.data.len() as u64;
+        self.b_frames |= time < self.newest;
+        self.newest = self.newest.max(time);
+        if arrival.unit.key {
+            self.sps = arrival.unit.sps().and_then(Result::ok).or(self.sps.take());
+            let group = self.last_key.map(|last| time - last);
+            self.longest_group = self.longest_group.max(group);
+            self.last_key = Some(time);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of ten seconds")]
+    fn report(self, source: &Source) -> ProbeReport {
+        let seconds = self.newest.as_seconds();
+        let rate = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
+        let (sender_reports, ahead) = match source {
+            Source::Rtsp(rtsp) => (Some(rtsp.reports()), rtsp.camera_ahead()),
+            Source::Timeline(_) => (None, None),
+        };
+        let mut report = ProbeReport {
+            units: self.units,
+            fps: rate(self.units.saturating_sub(1) as f64),
+            key_frame_seconds: self.longest_group.map(MediaTime::as_seconds),
+            b_frames: self.b_frames,
+            bitrate: rate(self.bytes as f64 * 8.0),
+            sender_reports,
+            clock_ahead_seconds: ahead.map(|micros| micros as f64 / 1e6),
+            ..ProbeReport::default()
+        };
+        if let Some(sps) = self.sps {
+            report.size = (sps.width, sps.height);
+            report.profile = profile(sps.profile);
+            report.codec = sps.codec;
+        }
+        report
+    }
+}
+
+/// The profiles' names (ITU-T H.264 annex A).
+fn profile(idc: u8) -> &'static str {
+    match idc {
+        66 => "Baseline",
+        77 => "Main",
+        88 => "Extended",
+        100 => "High",
+        110 => "High 10",
+        122 => "High 4:2:2",
+        244 => "High 4:4:4",
+        _ => "unknown",
+    }
+}
+
+impl fmt::Display for ProbeReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width, height) = self.size;
+        let b_frames = if self.b_frames { "yes" } else { "no" };
+        writeln!(f, "codec            H.264 {} ({})", self.profile, self.codec)?;
+        writeln!(f, "size             {width} × {height}")?;
+        writeln!(f, "frame rate       {:.2} per second", self.fps)?;
+        writeln!(f, "bit rate         {:.0} kbit/s", self.bitrate / 1e3)?;
+        match self.key_frame_seconds {
+            Some(seconds) => writeln!(f, "key frames       every {seconds:.2} s")?,
+            None => writeln!(f, "key frames       fewer than two in {} access units", self.units)?,
+        }
+        write!(f, "b-frames         {b_frames}")?;
+        if let Some(reports) = self.sender_reports {
+            write!(f, "\nsender reports   {reports}")?;
+        }
+        match self.clock_ahead_seconds {
+            Some(ahead) => {
+                write!(f, "\ncamera's clock   {ahead:+.3} s from ours, its delay included")
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Presentation order in → which pictures one model gets. No picture is in two runs as the last one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use services::MediaTime;
+
+/// Nanoseconds times nine in a tick of 1/90,000 s times nine: ticks and nanoseconds meet without rounding.
+const NANOS_PER_NINE_TICKS: i128 = 100_000;
+/// Timestamps jitter: a picture counts as due when it is early by up to a tenth of the period, and by no more
+/// than this. Without it a camera of 10 pictures a second, asked for 10, would lose every other one.
+const MOST_EARLY: Duration = Duration::from_millis(5);
+
+/// Chooses pictures on a grid of media time: the first at or after each due time opens a run, the rest of the
+/// run follows `step` pictures apart.
+///
+/// Due times are multiples of `every` from the first picture on, so they do not drift. Due times that fall
+/// between the same two pictures are one.
+#[derive(Debug)]
+pub(crate) struct Picker {
+    period: i128,
+    early: i128,
+    frames: usize,
+    step: u64,
+    anchor: Option<i64>,
+    next_due: i128,
+    last_pts: Option<i64>,
+    offered: u64,
+    open: VecDeque<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    seqs: Vec<u64>,
+    next: u64,
+}
+
+/// What becomes of one picture offered to a [`Picker`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Nobody wants it.
+    NotDue,
+    /// It is not later than the picture before it.
+    OutOfOrder,
+    /// It belongs to runs that later pictures complete.
+    Context,
+    /// It completes a run, whose pictures these are; itself is the last.
+    Completes(Vec<u64>),
+}
+
+impl Picker {
+    /// A picker of runs of `frames` pictures, `step` apart, one every `every`.
+    pub(crate) fn new(every: Duration, frames: u32, step: u32) -> Self {
+        let early = MOST_EARLY.min(every / 10);
+        Self {
+            period: nines(every).max(1),
+            early: nines(early),
+            frames: frames.max(1) as usize,
+            step: u64::from(step.max(1)),
+            anchor: None,
+            next_due: 0,
+            last_pts: None,
+            offered: 0,
+            open: VecDeque::new(),
+        }
+    }
+
+    /// Offers the next picture in presentation order.
+    pub(crate) fn offer(&mut self, seq: u64, time: MediaTime) -> Choice {
+        if self.last_pts.is_some_and(|last| time.0 <= last) {
+            return Choice::OutOfOrder;
+        }
+        self.last_pts = Some(time.0);
+        let index = self.offered;
+        self.offered += 1;
+        if self.is_due(time.0) {
+            self.open.push_back(Window { seqs: Vec::with_capacity(self.frames), next: index });
+        }
+        let mut wanted = false;
+        for window in self.open.iter_mut().filter(|window| window.next == index) {
+            window.seqs.push(seq);
+            window.next += self.step;
+            wanted = true;
+        }
+        match self.open.front() {
+            Some(first) if first.seqs.len() == self.frames => Choice::Completes(
+                self.open.pop_front().map(|window| window.seqs).unwrap_or_default(),
+            ),
+            _ if wanted => Choice::Context,
+            _ => Choice::NotDue,
+        }
+    }
+
+    /// The first picture that an open run still holds.
+    pub(crate) fn oldest_held(&self) -> Option<u64> {
+        self.open.front().and_then(|window| window.seqs.first().copied())
+    }
+
+    fn is_due(&mut self, pts: i64) -> bool {
+        let anchor = *self.anchor.get_or_insert(pts);
+        let elapsed = i128::from(pts - anchor) * NANOS_PER_NINE_TICKS + self.early;
+        let index = elapsed.div_euclid(self.period);
+        let due = index >= self.next_due;
+        if due {
+            self.next_due = index + 1;
+        }
+        due
+    }
+}
+
+fn nines(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos() * 9).unwrap_or(i128::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn last_seqs(picker: &mut Picker, times: impl Iterator<Item = i64>) -> Vec<u64> {
+        let offer = |(seq, pts)| match picker.offer(seq, MediaTime(pts)) {
+            Choice::Completes(seqs) => seqs.last().copied(),
+            _ => None,
+        };
+        (0..).zip(times).filter_map(offer).collect()
+    }
+
+    fn stream(numerator: i64, denominator: i64, seconds: i64) -> impl Iterator<Item = i64> {
+        let pictures = seconds * numerator / denominator;
+        (0..pictures).map(move |n| n * 90_000 * denominator / numerator)
+    }
+
+    /// Test 4 of the issue: T / every ± 1 runs, without drift.
+    #[test]
+    fn runs_are_as_many_as_periods_at_every_frame_rate() {
+        for (numerator, denominator) in [(10, 1), (25, 2), (25, 1), (30_000, 1_001), (60, 1)] {
+            for (millis, expected) in [(1_000, 600_u64), (500, 1_200), (100, 6_000)] {
+                let mut picker = Picker::new(Duration::from_millis(millis), 1, 1);
+                let runs = last_seqs(&mut picker, stream(numerator, denominator, 600));
+                let name = format!("{numerator}/{denominator} every {millis} ms");
+                assert!((runs.len() as u64).abs_diff(expected) <= 1, "{name}: {}", runs.len());
+                for (run, seq) in (0_i64..).zip(&runs) {
+                    let pts = *seq as i64 * 90_000 * denominator / numerator;
+                    let late = pts - run * i64::try_from(millis).unwrap() * 90;
+                    let picture = 90_000 * denominator / numerator;
+                    assert!((-450..=picture).contains(&late), "{name}: run {run} is {late} late");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_of_a_millisecond_costs_no_run() {
+        let mut picker = Picker::new(Duration::from_millis(100), 1, 1);
+        let jitter = |(n, pts): (usize, i64)| pts + [0, 90, -90, 45, -1][n % 5];
+        let runs = last_seqs(&mut picker, stream(10, 1, 600).enumerate().map(jitter));
+        assert!(runs.len().abs_diff(6_000) <= 1, "{}", runs.len());
+    }
+
+    #[test]
+    fn a_gap_in_the_stream_is_not_made_up_for() {
+        let mut picker = Picker::new(Duration::from_secs(1), 1, 1);
+        let times = [0, 45_000, 90_000, 900_000, 945_000, 990_000];
+        assert_eq!(last_seqs(&mut picker, times.into_iter()), [0, 2, 3, 5]);
+    }
+
+    #[test]
+    fn a_run_holds_pictures_a_step_apart_and_is_its_last_ones() {
+        let mut picker = Picker::new(Duration::from_secs(1), 3, 2);
+        let offers: Vec<Choice> =
+            (0..6).map(|n| picker.offer(n, MediaTime(n as i64 * 9_000))).collect();
+        assert_eq!(
+            offers,
+            [
+                Choice::Context,
+                Choice::NotDue,
+                Choice::Context,
+                Choice::NotDue,
+                Choice::Completes(vec![0, 2, 4]),
+                Choice::NotDue,
+            ]
+        );
+    }
+
+    #[test]
+    fn overlapping_runs_share_pictures() {
+        let mut picker = Picker::new(Duration::from_millis(100), 3, 1);
+        let offers: Vec<Choice> =
+            (0..4).map(|n| picker.offer(n, MediaTime(n as i64 * 9_000))).collect();
+        assert_eq!(offers[2], Choice::Completes(vec![0, 1, 2]));
+        assert_eq!(offers[3], Choice::Completes(vec![1, 2, 3]));
+        assert_eq!(picker.oldest_held(), Some(2));
+    }
+
+    #[test]
+    fn time_that_stands_still_or_goes_back_is_never_chosen() {
+        let mut picker = Picker::new(Duration::from_millis(1), 1, 1);
+        assert_eq!(picker.offer(0, MediaTime(9_000)), Choice::Completes(vec![0]));
+        assert_eq!(picker.offer(1, MediaTime(9_000)), Choice::OutOfOrder);
+        assert_eq!(picker.offer(2, MediaTime(0)), Choice::OutOfOrder);
+    }
+
+    proptest! {
+        #[test]
+        fn every_period_with_a_picture_has_one_run(
+            gaps in proptest::collection::vec(1_i64..20_000, 1..400),
+            millis in 10_u64..2_000,
+        ) {
+            let times: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let mut picker = Picker::new(Duration::from_millis(millis), 1, 1);
+            let runs = last_seqs(&mut picker, times.iter().copied());
+            let period = i64::try_from(millis).unwrap() * 90;
+            let early = (period / 10).min(450);
+            let mut periods: Vec<i64> =
+                times.iter().map(|pts| (pts - times[0] + early) / period).collect();
+            periods.dedup();
+            prop_assert_eq!(runs.len(), periods.len());
+        }
+
+        #[test]
+        fn no_picture_is_the_last_of_two_runs(
+            times in proptest::collection::vec(-50_000_i64..500_000, 1..300),
+            frames in 1_u32..4,
+            step in 1_u32..4,
+        ) {
+            let mut picker = Picker::new(Duration::from_millis(70), frames, step);
+            let runs = last_seqs(&mut picker, times.into_iter());
+            prop_assert!(runs.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+    }
+}

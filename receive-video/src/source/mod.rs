@@ -1,0 +1,110 @@
+//! Where access units come from: RTSP servers, files, the synthetic scene.
+//!
+//! All give [`Arrival`]s in decode order, numbered from 0, their time since the epoch's start in `unit.pts`.
+
+mod address;
+mod backoff;
+mod clock_map;
+mod error;
+mod rtsp;
+mod timeline;
+mod units;
+mod watchdog;
+
+use media::AccessUnit;
+use services::{CaptureClock, CaptureTime, Clock, MediaTime};
+
+pub(crate) use address::Address;
+pub(crate) use backoff::Backoff;
+pub use error::{SourceError, SourceErrorKind};
+pub(crate) use rtsp::{RtspSource, Sessions};
+pub(crate) use timeline::TimelineSource;
+pub(crate) use watchdog::{Alarm, Watchdog};
+
+/// An access unit and what is known of it beyond its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    /// Its number within the epoch.
+    pub(crate) seq: u64,
+    /// When it was captured.
+    pub(crate) captured_at: CaptureTime,
+    /// The clock that this was read from.
+    pub(crate) clock: CaptureClock,
+    /// Packets before it, or of it, were lost.
+    pub(crate) loss: bool,
+    /// The unit; `pts` is its media time.
+    pub(crate) unit: AccessUnit,
+}
+
+impl Arrival {
+    /// Its media time.
+    pub(crate) fn media_time(&self) -> MediaTime {
+        MediaTime(self.unit.pts)
+    }
+}
+
+/// Something that happened to a source without ending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Incident {
+    /// The word under which events count it.
+    pub(crate) kind: &'static str,
+    /// What happened and what follows.
+    pub(crate) words: String,
+}
+
+/// An open source.
+pub(crate) enum Source {
+    /// An RTSP session.
+    Rtsp(Box<RtspSource>),
+    /// A file or the scene.
+    Timeline(TimelineSource),
+}
+
+impl Source {
+    /// Opens a source: one epoch.
+    ///
+    /// # Errors
+    /// In words for whoever looks after the camera.
+    pub(crate) async fn open(
+        address: &Address,
+        paced: bool,
+        sessions: &Sessions,
+        clock: &Clock,
+    ) -> Result<Self, SourceError> {
+        match address {
+            Address::Rtsp(rtsp) => {
+                Ok(Self::Rtsp(Box::new(RtspSource::open(rtsp, sessions).await?)))
+            }
+            Address::File { path, fps } => {
+                let units = units::of_file(path, *fps)?;
+                Ok(Self::Timeline(TimelineSource::start(units, paced, clock)))
+            }
+            Address::Scene { scene, frames } => {
+                let units = units::of_scene(scene.clone(), *frames)?;
+                Ok(Self::Timeline(TimelineSource::start(units, paced, clock)))
+            }
+        }
+    }
+
+    /// Gives the next access unit; `None` at the end of a file.
+    ///
+    /// # Errors
+    /// The source has ended for another reason.
+    ///
+    /// # Cancel safety
+    /// A dropped call loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Arrival>, SourceError> {
+        match self {
+            Self::Rtsp(rtsp) => rtsp.next().await.map(Some),
+            Self::Timeline(timeline) => timeline.next().await,
+        }
+    }
+
+    /// Gives what happened since the last call.
+    pub(crate) fn incidents(&mut self) -> Vec<Incident> {
+        match self {
+            Self::Rtsp(rtsp) => rtsp.incidents(),
+            Self::Timeline(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! An RTSP server's H.264 → arrivals, by retina: one session, from DESCRIBE to its end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt as _;
+use media::AccessUnit;
+use media::h264::nal::nal_units;
+use retina::client::{
+    Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
+    TcpTransportOptions, UdpTransportOptions,
+};
+use retina::codec::{CodecItem, FrameFormat, VideoFrame};
+use retina::rtcp::ReceivedCompoundPacket;
+use services::config::Transport;
+use services::{CaptureTime, MediaTime};
+
+use super::address::RtspAddress;
+use super::clock_map::{ClockMap, Verdict};
+use super::error::SourceError;
+use super::{Arrival, Incident};
+
+/// Seconds from 1900, which NTP counts from, to 1970 (RFC 868).
+const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
+/// How long the goodbye to a server may take.
+const TEARDOWN: Duration = Duration::from_secs(2);
+
+/// One stream's sessions, so that the old one is torn down before the program ends.
+#[derive(Clone, Default)]
+pub(crate) struct Sessions(Arc<SessionGroup>);
+
+impl Sessions {
+    /// Waits a little for the goodbyes under way.
+    pub(crate) async fn settle(&self) {
+        // A server that does not answer forgets the session by its own timeout.
+        let _ = tokio::time::timeout(TEARDOWN, self.0.await_teardown()).await;
+    }
+}
+
+/// A session that plays.
+pub(crate) struct RtspSource {
+    session: Pin<Box<Demuxed>>,
+    clock_rate: i64,
+    first: Option<i64>,
+    next_seq: u64,
+    clock: ClockMap,
+    verdict: Option<Verdict>,
+    incidents: Vec<Incident>,
+    reports: u64,
+}
+
+impl RtspSource {
+    /// Connects and starts to play.
+    pub(crate) async fn open(
+        address: &RtspAddress,
+        sessions: &Sessions,
+    ) -> Result<Self, SourceError> {
+        let options = SessionOptions::default()
+            .creds(address.credentials.clone())
+            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")).to_owned())
+            .session_group(Arc::clone(&sessions.0));
+        let mut session =
+            Session::describe(address.url.clone(), options).await.map_err(rtsp_error)?;
+        let video = choose_video(&session)?;
+        let clock_rate = i64::from(session.streams()[video].clock_rate_hz()).max(1);
+        let setup = SetupOptions::default()
+            .transport(transport(address.transport))
+            .frame_format(FrameFormat::SIMPLE);
+        session.setup(video, setup).await.map_err(rtsp_error)?;
+        let playing = session.play(PlayOptions::default()).await.map_err(rtsp_error)?;
+        Ok(Self {
+            session: Box::pin(playing.demuxed().map_err(rtsp_error)?),
+            clock_rate,
+            first: None,
+            next_seq: 0,
+            clock: ClockMap::default(),
+            verdict: None,
+            incidents: Vec::new(),
+            reports: 0,
+        })
+    }
+
+    /// Gives the next access unit.
+    pub(crate) async fn next(&mut self) -> Result<Arrival, SourceError> {
+        loop {
+            match self.session.next().await {
+                Some(Ok(CodecItem::VideoFrame(frame))) => return Ok(self.arrival(frame)),
+                Some(Ok(CodecItem::Rtcp(packet))) => self.report(&packet),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(rtsp_error(error)),
+                None => return Err(SourceError::end_of_stream()),
+            }
+        }
+    }
+
+    /// Gives what happened since the last call.
+    pub(crate) fn incidents(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.incidents)
+    }
+
+    /// How many sender reports came.
+    pub(crate) fn reports(&self) -> u64 {
+        self.reports
+    }
+
+    /// How far the camera's clock is ahead of ours, in microseconds, as far as its reports are believed.
+    pub(crate) fn camera_ahead(&self) -> Option<i64> {
+        self.clock.camera_ahead()
+    }
+
+    fn arrival(&mut self, frame: VideoFrame) -> Arrival {
+        let arrived_at = wall(frame.end_ctx());
+        let first = *self.first.get_or_insert(frame.timestamp().timestamp());
+        let media_time = self.ticks(frame.timestamp().timestamp() - first);
+        let (captured_at, clock) = self.clock.unit(media_time, arrived_at);
+        let loss = frame.loss() > 0;
+        let mut unit = AccessUnit::from_annex_b(frame.into_data(), media_time.0, media_time.0);
+        // Packets lost before a key frame may have been its own first ones.
+        unit.key &= !loss || begins_with_first_slice(&unit.data);
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        Arrival { seq, captured_at, clock, loss, unit }
+    }
+
+    fn report(&mut self, packet: &ReceivedCompoundPacket) {
+        let Some(timestamp) = packet.rtp_timestamp() else { return };
+        let Some(Ok(Some(report))) = packet.pkts().next().map(|first| first.as_sender_report())
+        else {
+            return;
+        };
+        self.reports += 1;
+        let Some(first) = self.first else { return };
+        let media_time = self.ticks(timestamp.timestamp() - first);
+        let ntp = utc(report.ntp_timestamp().0);
+        let verdict = self.clock.report(media_time, ntp, wall(packet.ctx()));
+        if self.verdict != Some(verdict) {
+            self.incidents.extend(incident(verdict));
+        }
+        self.verdict = Some(verdict);
+    }
+
+    fn ticks(&self, timestamp: i64) -> MediaTime {
+        MediaTime(timestamp.saturating_mul(MediaTime::HZ) / self.clock_rate)
+    }
+}
+
+/// What a verdict on the camera's clock means for capture times.
+fn incident(verdict: Verdict) -> Option<Incident> {
+    let seconds = |micros: i64| MediaTime(micros / 100 * 9);
+    let (kind, words) = match verdict {
+        Verdict::Believed => return None,
+        Verdict::Jumped(by) => {
+            ("clock-jump", format!("its clock jumped by {}: capture times follow", seconds(by)))
+        }
+        Verdict::Implausible(off) => (
+            "clock-implausible",
+            format!("its clock is {} from ours: capture times go by arrival", seconds(off)),
+        ),
+        Verdict::Distrusted => (
+            "clock-distrusted",
+            "its clock jumped too often: capture times go by arrival".to_owned(),
+        ),
+    };
+    Some(Incident { kind, words })
+}
+
+fn choose_video(session: &Session<Described>) -> Result<usize, SourceError> {
+    let videos = || session.streams().iter().enumerate().filter(|(_, s)| s.media() == "video");
+    if let Some((index, _)) = videos().find(|(_, stream)| stream.encoding_name() == "h264") {
+        return Ok(index);
+    }
+    match videos().next() {
+        Some((_, stream)) => Err(SourceError::codec(&stream.encoding_name().to_uppercase())),
+        None => Err(SourceError::codec("no video")),
+    }
+}
+
+fn transport(transport: Transport) -> retina::client::Transport {
+    match transport {
+        Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
+        Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn rtsp_error(error: retina::Error) -> SourceError {
+    SourceError::rtsp(error.status_code(), &error.to_string())
+}
+
+fn wall(context: &retina::PacketContext) -> CaptureTime {
+    CaptureTime::from_system(SystemTime::from(context.received_wall()))
+}
+
+/// Reads an NTP timestamp: 32 bits of seconds since 1900, 32 of fraction (RFC 5905 §6).
+fn utc(ntp: u64) -> CaptureTime {
+    let seconds = i64::try_from(ntp >> 32).unwrap_or(0) - NTP_TO_UNIX_SECONDS;
+    let micros = i64::try_from(((ntp & 0xffff_ffff) * 1_000_000) >> 32).unwrap_or(0);
+    CaptureTime(seconds * 1_000_000 + micros)
+}
+
+/// Tells whether the first slice is a picture's first: `first_mb_in_slice` is 0, coded as a single 1 bit (ITU-T H.264
+/// §7.3.3, §9.1).
+fn begins_with_first_slice(annex_b: &[u8]) -> bool {
+    let first = nal_units(annex_b).find(|nal| nal.is_slice());
+    first.and_then(|nal| nal.bytes().get(1).copied()).is_some_and(|byte| byte & 0x80 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ntp_timestamp_reads_as_utc() {
+        let half_past = (NTP_TO_UNIX_SECONDS as u64 + 1_732_164_000) << 32 | 0x8000_0000;
+        assert_eq!(utc(half_past), CaptureTime(1_732_164_000_500_000));
+    }
+
+    #[test]
+    fn a_key_frame_without_its_first_slice_is_none() {
+        assert!(begins_with_first_slice(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88]));
+        assert!(!begins_with_first_slice(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x28]));
+        assert!(!begins_with_first_slice(&[0, 0, 1, 0x67, 1]));
+    }
+}

@@ -1,0 +1,105 @@
+//! Units that are there already (a file, the scene) → arrivals, as fast as they are wanted or at their own pace.
+
+use std::time::Duration;
+
+use media::AccessUnit;
+use services::{CaptureClock, CaptureTime, Clock, MediaTime};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Arrival;
+use super::error::SourceError;
+use super::units::Units;
+
+/// Units read ahead.
+const READ_AHEAD: usize = 8;
+
+/// Units read by a thread of their own.
+#[derive(Debug)]
+pub(crate) struct TimelineSource {
+    units: mpsc::Receiver<Result<AccessUnit, SourceError>>,
+    pending: Option<AccessUnit>,
+    began_at: CaptureTime,
+    pace: Option<Instant>,
+    next_seq: u64,
+}
+
+impl TimelineSource {
+    /// Starts to read; `paced` gives each unit when its time has come.
+    pub(crate) fn start(units: Units, paced: bool, clock: &Clock) -> Self {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        std::thread::spawn(move || {
+            for unit in units {
+                if sender.blocking_send(unit).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            units: receiver,
+            pending: None,
+            began_at: clock.now(),
+            pace: paced.then(Instant::now),
+            next_seq: 0,
+        }
+    }
+
+    /// Gives the next access unit; `None` at the end.
+    ///
+    /// # Cancel safety
+    /// A dropped call loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Arrival>, SourceError> {
+        if self.pending.is_none() {
+            self.pending = self.units.recv().await.transpose()?;
+        }
+        if let (Some(unit), Some(start)) = (&self.pending, self.pace) {
+            tokio::time::sleep_until(start + since_start(unit.dts)).await;
+        }
+        Ok(self.pending.take().map(|unit| self.arrival(unit)))
+    }
+
+    fn arrival(&mut self, unit: AccessUnit) -> Arrival {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let captured_at = self.began_at.after(MediaTime(unit.pts));
+        Arrival { seq, captured_at, clock: CaptureClock::File, loss: false, unit }
+    }
+}
+
+fn since_start(dts: i64) -> Duration {
+    let micros = MediaTime(dts).as_micros();
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units() -> Units {
+        let unit = |n: i64| AccessUnit::from_annex_b(vec![0, 0, 1, 0x65, 1], n * 9_000, n * 9_000);
+        Box::new((0..5).map(move |n| Ok(unit(n))))
+    }
+
+    async fn times(source: &mut TimelineSource) -> Vec<(u64, i64)> {
+        let mut times = Vec::new();
+        while let Some(arrival) = source.next().await.unwrap() {
+            times.push((arrival.seq, arrival.captured_at.0 - source.began_at.0));
+        }
+        times
+    }
+
+    #[tokio::test]
+    async fn capture_times_follow_the_timeline() {
+        let mut source = TimelineSource::start(units(), false, &Clock::system());
+        let expected: Vec<(u64, i64)> = (0..5).map(|n| (n, n as i64 * 100_000)).collect();
+        assert_eq!(times(&mut source).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_paced_source_takes_as_long_as_its_timeline() {
+        let began = Instant::now();
+        let mut source = TimelineSource::start(units(), true, &Clock::system());
+        assert_eq!(times(&mut source).await.len(), 5);
+        assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
+    }
+}

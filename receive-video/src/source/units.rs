@@ -1,0 +1,142 @@
+//! Files and the scene as iterators of access units in decode order, their time counted from the start.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use media::h264::{AnnexBReader, Encoder, EncoderConfig};
+use media::mp4::Mp4Video;
+use media::scene::{Scene, SceneConfig};
+use media::{AccessUnit, FrameRate};
+
+use super::error::SourceError;
+
+/// Access units in decode order.
+pub(crate) type Units = Box<dyn Iterator<Item = Result<AccessUnit, SourceError>> + Send>;
+
+/// Bytes read at once from a bare H.264 stream.
+const CHUNK: usize = 64 * 1_024;
+/// Seconds from one key frame of the scene to the next.
+const SCENE_KEY_SECONDS: f64 = 2.0;
+/// Bits per pixel of the encoded scene.
+const SCENE_BITS_PER_PIXEL: f64 = 0.12;
+
+/// Opens a file: bare H.264 by the endings `.h264`, `.264` and `.avc`, else MP4.
+///
+/// # Errors
+/// It cannot be read, or is no H.264 video.
+pub(crate) fn of_file(path: &Path, fps: Option<FrameRate>) -> Result<Units, SourceError> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    match ending.as_deref() {
+        Some("h264" | "264" | "avc") => of_annex_b(path, fps),
+        _ => of_mp4(path),
+    }
+}
+
+fn of_mp4(path: &Path) -> Result<Units, SourceError> {
+    let mut video = Mp4Video::open(path).map_err(|error| unreadable(path, &error))?;
+    let path = path.to_owned();
+    let units = 0..video.len();
+    let read = move |index| video.read(index).map_err(|error| unreadable(&path, &error));
+    Ok(Box::new(units.map(read)))
+}
+
+fn of_annex_b(path: &Path, fps: Option<FrameRate>) -> Result<Units, SourceError> {
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let chunks = AnnexBChunks { file, reader: Some(AnnexBReader::new(fps)) };
+    let path = path.to_owned();
+    Ok(Box::new(chunks.flat_map(move |chunk| match chunk {
+        Ok(units) => units.into_iter().map(Ok).collect::<Vec<_>>(),
+        Err(error) => vec![Err(unreadable(&path, &*error))],
+    })))
+}
+
+/// The access units that each chunk of a file completes.
+struct AnnexBChunks {
+    file: File,
+    reader: Option<AnnexBReader>,
+}
+
+impl Iterator for AnnexBChunks {
+    type Item = Result<Vec<AccessUnit>, Box<dyn std::error::Error>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut reader = self.reader.take()?;
+        let mut chunk = vec![0; CHUNK];
+        let read = match self.file.read(&mut chunk) {
+            Ok(0) => return Some(Ok(reader.finish())),
+            Ok(read) => read,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let units = reader.push(&chunk[..read]).map_err(Into::into);
+        if units.is_ok() {
+            self.reader = Some(reader);
+        }
+        Some(units)
+    }
+}
+
+/// Renders and encodes the scene, `frames` of it or without end.
+///
+/// # Errors
+/// No such scene can be made or encoded.
+pub(crate) fn of_scene(config: SceneConfig, frames: Option<u64>) -> Result<Units, SourceError> {
+    let hopeless = |error: &dyn std::error::Error| SourceError::hopeless(error.to_string());
+    let fps = config.fps.as_f64();
+    let pixels = f64::from(config.width) * f64::from(config.height);
+    let encoder = EncoderConfig {
+        width: config.width,
+        height: config.height,
+        fps: config.fps,
+        bitrate: whole(pixels * fps * SCENE_BITS_PER_PIXEL),
+        key_interval: whole(fps * SCENE_KEY_SECONDS).max(1),
+    };
+    let mut encoder = Encoder::new(encoder).map_err(|error| hopeless(&error))?;
+    let scene = Scene::new(config).map_err(|error| hopeless(&error))?;
+    let encode = move |n| {
+        let picture = scene.render(n).picture;
+        encoder.encode(&picture, n == 0).map_err(|error| SourceError::hopeless(error.to_string()))
+    };
+    Ok(Box::new((0..frames.unwrap_or(u64::MAX)).map(encode)))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn whole(number: f64) -> u32 {
+    number as u32
+}
+
+fn unreadable(path: &Path, error: &(impl std::error::Error + ?Sized)) -> SourceError {
+    SourceError::hopeless(format!("read file {path:?}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_named() {
+        for name in ["none.mp4", "none.h264"] {
+            let error = of_file(Path::new(name), None).err().unwrap();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_scene_and_its_byte_stream_have_the_same_units() {
+        let config = SceneConfig { width: 320, height: 180, ..SceneConfig::default() };
+        let units: Vec<AccessUnit> =
+            of_scene(config, Some(60)).unwrap().collect::<Result<_, _>>().unwrap();
+        assert_eq!(units.iter().filter(|unit| unit.key).count(), 2);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scene.h264");
+        let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.data.to_vec()).collect();
+        std::fs::write(&path, bytes).unwrap();
+        let read: Vec<AccessUnit> =
+            of_file(&path, FrameRate::new(25, 1)).unwrap().collect::<Result<_, _>>().unwrap();
+        let facts = |units: &[AccessUnit]| -> Vec<(i64, bool)> {
+            units.iter().map(|unit| (unit.pts, unit.key)).collect()
+        };
+        assert_eq!(facts(&read), facts(&units));
+    }
+}

@@ -1,0 +1,153 @@
+//! Tells when a live stream has stopped being one, by its media time and the wall's.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use services::MediaTime;
+
+/// B-frames go back by a few pictures; anything beyond is a jump.
+const BACKWARD: MediaTime = MediaTime(2 * MediaTime::HZ);
+/// A server may send what it has buffered in one go; anything beyond is a jump.
+const FORWARD: Duration = Duration::from_secs(10);
+
+/// What is wrong with a connection that is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// Nothing came for so long.
+    Silent(Duration),
+    /// Access units come, but their timestamps have not moved for so long.
+    Frozen(Duration),
+    /// Access units come, but no key frame for so long.
+    NoKeyFrame(Duration),
+    /// The timestamps jumped by so much.
+    Jumped(MediaTime),
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(long) => write!(f, "it has sent nothing for {long:.0?}"),
+            Self::Frozen(long) => write!(f, "its timestamps have stood still for {long:.0?}"),
+            Self::NoKeyFrame(long) => write!(f, "it has sent no key frame for {long:.0?}"),
+            Self::Jumped(by) => write!(f, "its timestamps jumped by {by}"),
+        }
+    }
+}
+
+/// Watches one connection.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    silence: Duration,
+    key_frame_timeout: Duration,
+    newest: Option<MediaTime>,
+    last_unit: Instant,
+    last_progress: Instant,
+    last_key: Instant,
+}
+
+impl Watchdog {
+    /// Watches a connection that began to play at `now`.
+    pub(crate) fn new(silence: Duration, key_frame_timeout: Duration, now: Instant) -> Self {
+        let (last_unit, last_progress, last_key) = (now, now, now);
+        Self { silence, key_frame_timeout, newest: None, last_unit, last_progress, last_key }
+    }
+
+    /// Takes note of a unit.
+    pub(crate) fn unit(&mut self, time: MediaTime, key: bool, now: Instant) -> Result<(), Alarm> {
+        let waited = now - self.last_unit;
+        self.last_unit = now;
+        if key {
+            self.last_key = now;
+        }
+        if let Some(newest) = self.newest {
+            let step = time - newest;
+            if step < MediaTime(-BACKWARD.0) || step > MediaTime::from_duration(waited + FORWARD) {
+                return Err(Alarm::Jumped(step));
+            }
+        }
+        if self.newest.is_none_or(|newest| time > newest) {
+            self.newest = Some(time);
+            self.last_progress = now;
+        }
+        self.alarm(now).map_or(Ok(()), Err)
+    }
+
+    /// When [`alarm`](Self::alarm) has to be asked if no unit comes before.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.last_progress + self.silence
+    }
+
+    /// Tells what is wrong by now.
+    pub(crate) fn alarm(&self, now: Instant) -> Option<Alarm> {
+        if now >= self.deadline() {
+            let frozen = self.last_unit > self.last_progress;
+            let alarm = if frozen { Alarm::Frozen } else { Alarm::Silent };
+            return Some(alarm(now - self.last_progress));
+        }
+        let keyless = now - self.last_key;
+        (keyless >= self.key_frame_timeout).then_some(Alarm::NoKeyFrame(keyless))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(10);
+    const NO_KEY: Duration = Duration::from_secs(30);
+
+    fn at(start: Instant, millis: u64) -> Instant {
+        start + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_stream_that_sends_nothing_is_silent() {
+        let start = Instant::now();
+        let dog = Watchdog::new(SILENCE, NO_KEY, start);
+        assert_eq!(dog.alarm(at(start, 9_999)), None);
+        assert_eq!(dog.alarm(dog.deadline()), Some(Alarm::Silent(SILENCE)));
+    }
+
+    #[test]
+    fn timestamps_that_stand_still_are_a_freeze() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(SILENCE, NO_KEY, start);
+        for millis in (0..10_000).step_by(40) {
+            assert_eq!(dog.unit(MediaTime(7), true, at(start, millis)), Ok(()));
+        }
+        assert_eq!(dog.unit(MediaTime(7), true, at(start, 10_000)), Err(Alarm::Frozen(SILENCE)));
+    }
+
+    #[test]
+    fn a_stream_without_key_frames_is_noticed() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(SILENCE, NO_KEY, start);
+        let unit = |n: u64| (MediaTime(n as i64 * 90_000), at(start, n * 1_000));
+        for n in 0..30 {
+            let (time, now) = unit(n);
+            assert_eq!(dog.unit(time, false, now), Ok(()));
+        }
+        let (time, now) = unit(30);
+        assert_eq!(dog.unit(time, false, now), Err(Alarm::NoKeyFrame(NO_KEY)));
+    }
+
+    #[test]
+    fn b_frames_and_a_burst_at_the_start_are_no_jump() {
+        let start = Instant::now();
+        let mut dog = Watchdog::new(SILENCE, NO_KEY, start);
+        for pts in [0, 14_400, 7_200, 3_600, 10_800, 500_000] {
+            assert_eq!(dog.unit(MediaTime(pts), true, start), Ok(()));
+        }
+    }
+
+    #[test]
+    fn jumps_either_way_are_noticed() {
+        let start = Instant::now();
+        for (to, now) in [(-5 * 90_000, 40), (11 * 90_000, 40)] {
+            let mut dog = Watchdog::new(SILENCE, NO_KEY, start);
+            assert_eq!(dog.unit(MediaTime(0), true, start), Ok(()));
+            let jumped = dog.unit(MediaTime(to), true, at(start, now));
+            assert_eq!(jumped, Err(Alarm::Jumped(MediaTime(to))));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! One epoch: arrivals in → closed bundles out. Decoding happens here, and nothing that waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use media::h264::{DecodeError, OpenH264Decoder, Sps};
+use services::config::{Encode, Pick};
+use services::{Epoch, StreamId};
+
+use super::encode::{Encodings, Stamp};
+use super::lane::{Lane, LaneConfig};
+use crate::bundle::{Address, Bundle, Bundler, Frame};
+use crate::decode::LazyDecoder;
+use crate::sample::{Fate, Sampler, Settled, UnitMeta, reason};
+use crate::source::Arrival;
+
+/// `profile_idc` of the Baseline profiles, which have no B-frames (ITU-T H.264 §A.2.1).
+const BASELINE: u8 = 66;
+
+/// What an epoch is made of.
+#[derive(Clone, Debug)]
+pub(super) struct EpochConfig {
+    pub(super) stream: StreamId,
+    pub(super) lanes: Vec<LaneConfig>,
+    pub(super) bucket: String,
+    pub(super) max_pixels: u64,
+}
+
+/// A bundle, and the lane that it is of.
+pub(super) type LaneBundle = (usize, Bundle);
+
+/// One epoch of one stream.
+pub(super) struct EpochWork {
+    pub(super) epoch: Epoch,
+    pub(super) lanes: Vec<Lane>,
+    /// The last thing that could not be decoded.
+    pub(super) trouble: Option<String>,
+    /// Size of the pictures, by the last key frame.
+    pub(super) size: Option<(u32, u32)>,
+    /// Access units so far, those that came while the stage was busy included.
+    pub(super) received: u64,
+    sampler: Sampler,
+    decoder: LazyDecoder<OpenH264Decoder>,
+    stamps: BTreeMap<u64, Stamp>,
+    key_frame: Option<(u64, Bytes)>,
+}
+
+impl EpochWork {
+    /// Begins an epoch.
+    ///
+    /// # Errors
+    /// No decoder can be had.
+    pub(super) fn new(config: &EpochConfig, epoch: Epoch) -> Result<Self, DecodeError> {
+        let lane = |lane: &LaneConfig| {
+            let address = Address {
+                stream: config.stream.clone(),
+                epoch,
+                model: lane.model.clone(),
+                bucket: config.bucket.clone(),
+            };
+            Lane::new(lane.clone(), Bundler::new(address, &lane.sample))
+        };
+        Ok(Self {
+            epoch,
+            lanes: config.lanes.iter().map(lane).collect(),
+            trouble: None,
+            size: None,
+            received: 0,
+            sampler: Sampler::new(config.lanes.iter().map(|lane| &lane.sample)),
+            decoder: LazyDecoder::new(OpenH264Decoder::new(config.max_pixels)?),
+            stamps: BTreeMap::new(),
+            key_frame: None,
+        })
+    }
+
+    /// Takes the next arrival; gives the bundles that closed by it.
+    pub(super) fn unit(&mut self, arrival: Arrival, now: Instant) -> Vec<LaneBundle> {
+        self.overloaded_up_to(arrival.seq);
+        self.receive(1);
+        if self.lanes.is_empty() {
+            return Vec::new();
+        }
+        let (seq, media_time) = (arrival.seq, arrival.media_time());
+        let Arrival { captured_at, clock, loss, unit, .. } = arrival;
+        self.stamps.insert(seq, Stamp { seq, media_time, captured_at, clock });
+        if unit.key {
+            self.begin_group(unit.sps().and_then(Result::ok));
+        }
+        let meta = UnitMeta { seq, time: media_time, key: unit.key, loss };
+        let mut settled: VecDeque<Settled> = self.sampler.push(meta).into();
+        let mut bundles = Vec::new();
+        // A key frame makes the decoder forget the group before it, whose last pictures were just chosen.
+        while unit.key && settled.front().is_some_and(|first| first.seq < seq) {
+            self.settle_next(&mut settled, now, &mut bundles);
+        }
+        if unit.key {
+            self.key_frame = Some((seq, unit.data.clone()));
+        }
+        if self.needs_decoder(unit.key) && self.decoder.push(seq, unit).is_err() {
+            settled.extend(self.sampler.spoil());
+        }
+        while !settled.is_empty() {
+            self.settle_next(&mut settled, now, &mut bundles);
+        }
+        bundles
+    }
+
+    /// Ends the epoch after `units` access units; gives the last bundles.
+    pub(super) fn finish(&mut self, units: u64, now: Instant) -> Vec<LaneBundle> {
+        self.overloaded_up_to(units);
+        let mut settled = self.sampler.finish().into();
+        let mut bundles = Vec::new();
+        while !VecDeque::is_empty(&settled) {
+            self.settle_next(&mut settled, now, &mut bundles);
+        }
+        bundles.extend(self.close_bundles(|lane| lane.bundler.close()));
+        bundles
+    }
+
+    /// Gives the bundles that have waited long enough.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<LaneBundle> {
+        self.close_bundles(|lane| lane.bundler.close_if_due(now))
+    }
+
+    /// When [`due`](Self::due) has to be asked again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.lanes.iter().filter_map(|lane| lane.bundler.deadline()).min()
+    }
+
+    fn close_bundles(
+        &mut self,
+        mut close: impl FnMut(&mut Lane) -> Option<Bundle>,
+    ) -> Vec<LaneBundle> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        lanes.filter_map(|(index, lane)| Some((index, close(lane)?))).collect()
+    }
+
+    /// The source leaves units out when the stage is busy; their numbers are missing.
+    fn overloaded_up_to(&mut self, seq: u64) {
+        let missing = seq.saturating_sub(self.received);
+        if missing > 0 {
+            self.receive(missing);
+            self.lanes.iter_mut().for_each(|lane| lane.books.skip(reason::OVERLOAD, missing));
+        }
+    }
+
+    fn receive(&mut self, n: u64) {
+        self.received += n;
+        self.lanes.iter_mut().for_each(|lane| lane.books.receive(n));
+    }
+
+    fn begin_group(&mut self, sps: Option<Sps>) {
+        let Some(sps) = sps else { return };
+        let depth = if sps.profile == BASELINE { Some(0) } else { sps.reorder };
+        self.sampler.declare_reorder(depth);
+        self.size = Some((sps.width, sps.height));
+    }
+
+    fn needs_decoder(&self, key: bool) -> bool {
+        let decodes = self.lanes.iter().any(|lane| lane.config.sample.encode == Encode::Jpeg);
+        decodes && !self.sampler.in_trouble() && (key || self.sampler.has(Pick::Exact))
+    }
+
+    fn settle_next(
+        &mut self,
+        settled: &mut VecDeque<Settled>,
+        now: Instant,
+        bundles: &mut Vec<LaneBundle>,
+    ) {
+        let Some(Settled { seq, last_word, fates }) = settled.pop_front() else { return };
+        let mut encodings = None;
+        let mut refused = false;
+        for (index, fate) in fates {
+            let Fate::Skip(reason) = fate else {
+                let frame = self.frame(index, seq, &mut encodings);
+                refused |= frame.is_none();
+                bundles.extend(self.picked(index, frame, fate, now));
+                continue;
+            };
+            self.lanes[index].books.skip(reason, 1);
+        }
+        if last_word {
+            self.decoder.release(seq);
+            self.stamps.remove(&seq);
+        }
+        if refused {
+            settled.extend(self.sampler.spoil());
+        }
+    }
+
+    /// Makes the frame of a unit that a lane wants; `None` when it cannot be decoded.
+    fn frame(
+        &mut self,
+        index: usize,
+        seq: u64,
+        encodings: &mut Option<Encodings>,
+    ) -> Option<Arc<Frame>> {
+        let stamp = *self.stamps.get(&seq)?;
+        let sample = &self.lanes[index].config.sample;
+        if sample.encode == Encode::H264 {
+            let (_, bytes) = self.key_frame.as_ref().filter(|(key, _)| *key == seq)?;
+            let size = self.size.unwrap_or_default();
+            return Some(Arc::new(stamp.key_frame(size, bytes.clone())));
+        }
+        if encodings.is_none() {
+            match self.decoder.picture(seq) {
+                Ok(picture) => *encodings = Some(Encodings::new(stamp, picture)),
+                Err(error) => {
+                    self.trouble.get_or_insert(error.to_string());
+                }
+            }
+        }
+        match encodings.as_mut()?.get(sample) {
+            Ok(frame) => Some(frame),
+            Err(error) => {
+                self.trouble = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    fn picked(
+        &mut self,
+        index: usize,
+        frame: Option<Arc<Frame>>,
+        fate: Fate,
+        now: Instant,
+    ) -> Vec<LaneBundle> {
+        let oldest = self.sampler.oldest_held(index);
+        let lane = &mut self.lanes[index];
+        let decoded = frame.is_some();
+        frame.into_iter().for_each(|frame| lane.keep(frame));
+        let closed = match fate {
+            _ if !decoded => {
+                lane.books.undecodable();
+                Vec::new()
+            }
+            Fate::Take(seqs) => match lane.run(&seqs) {
+                Some(run) => lane.bundler.push(&run, now),
+                None => {
+                    lane.books.skip(reason::CONTEXT_LOST, 1);
+                    Vec::new()
+                }
+            },
+            Fate::Context | Fate::Skip(_) => {
+                lane.books.skip(reason::CONTEXT, 1);
+                Vec::new()
+            }
+        };
+        lane.forget_before(oldest);
+        closed.into_iter().map(|bundle| (index, bundle)).collect()
+    }
+}

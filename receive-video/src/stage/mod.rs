@@ -1,0 +1,255 @@
+//! Arrivals in → durable bundles out: one thread per stream that samples, decodes, encodes, bundles and stores.
+//!
+//! Guarantee: every access unit is in the account of every lane, and the account closes at any moment. When the
+//! spool has no room or cannot be written to, its policy holds; a source that can wait, waits.
+
+mod encode;
+mod epoch;
+mod lane;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use services::config::SpoolPolicy;
+use services::{Clock, ErrorKind, PortError, StreamId};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::bundle::Bundle;
+use crate::sample::reason;
+use crate::source::Arrival;
+use crate::status::{StreamBoard, StreamState};
+use crate::store::{Spool, Stored, shed};
+use epoch::{EpochConfig, EpochWork, LaneBundle};
+pub(crate) use lane::LaneConfig;
+
+/// How often accounts are saved.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait for room or for a disk that works before trying again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What the source tells the stage.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    /// A connection plays: a new epoch.
+    Open,
+    /// An access unit.
+    Unit(Box<Arrival>),
+    /// The connection has ended after so many access units.
+    Close {
+        /// Access units that the source gave, those left out for overload included.
+        units: u64,
+    },
+}
+
+/// What a stage needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) stream: StreamId,
+    pub(crate) lanes: Vec<LaneConfig>,
+    pub(crate) bucket: String,
+    pub(crate) max_pixels: u64,
+    pub(crate) policy: SpoolPolicy,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) board: StreamBoard,
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Figures of the epochs that have ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    received: u64,
+    taken: u64,
+    undecodable: u64,
+}
+
+struct Worker {
+    stage: Stage,
+    work: Option<EpochWork>,
+    next_save: Instant,
+    past: Past,
+}
+
+impl Stage {
+    /// Runs on the calling thread until the inbox is closed and empty.
+    ///
+    /// # Errors
+    /// No decoder can be had.
+    pub(crate) fn run(
+        self,
+        mut inbox: mpsc::Receiver<Inbound>,
+        runtime: &Handle,
+    ) -> anyhow::Result<()> {
+        let next_save = Instant::now() + SAVE_EVERY;
+        let mut worker = Worker { stage: self, work: None, next_save, past: Past::default() };
+        loop {
+            let wait = worker.deadline().saturating_duration_since(Instant::now());
+            let inbound = match inbox.try_recv() {
+                Ok(inbound) => Ok(Some(inbound)),
+                Err(_) => {
+                    runtime.block_on(async { tokio::time::timeout(wait, inbox.recv()).await })
+                }
+            };
+            match inbound {
+                Ok(Some(inbound)) => worker.handle(inbound)?,
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            worker.tick(Instant::now());
+        }
+        let units = worker.work.as_ref().map_or(0, |work| work.received);
+        worker.close(units);
+        Ok(())
+    }
+}
+
+impl Worker {
+    fn handle(&mut self, inbound: Inbound) -> anyhow::Result<()> {
+        match inbound {
+            Inbound::Open => {
+                let epoch = self.stage.spool.next_epoch(self.stage.clock.now());
+                self.work = Some(EpochWork::new(&self.stage.epoch_config(), epoch)?);
+                self.save(false);
+            }
+            Inbound::Unit(arrival) => {
+                let bundles = self.work.as_mut().map(|work| work.unit(*arrival, Instant::now()));
+                self.store_all(bundles.unwrap_or_default());
+            }
+            Inbound::Close { units } => self.close(units),
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Instant {
+        let due = self.work.as_ref().and_then(EpochWork::deadline);
+        due.map_or(self.next_save, |due| due.min(self.next_save))
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if let Some(work) = &mut self.work {
+            let bundles = work.due(now);
+            self.store_all(bundles);
+        }
+        if now >= self.next_save {
+            self.next_save = now + SAVE_EVERY;
+            self.save(false);
+        }
+    }
+
+    fn close(&mut self, units: u64) {
+        let Some(work) = &mut self.work else { return };
+        let bundles = work.finish(units, Instant::now());
+        self.store_all(bundles);
+        self.save(true);
+        self.past = self.figures();
+        self.work = None;
+    }
+
+    fn store_all(&mut self, bundles: Vec<LaneBundle>) {
+        for (index, bundle) in bundles {
+            self.store(index, bundle);
+        }
+    }
+
+    /// Stores a bundle, or gives it up as the policy says.
+    fn store(&mut self, index: usize, mut bundle: Bundle) {
+        let Some(work) = &mut self.work else { return };
+        let books = &mut work.lanes[index].books;
+        bundle.batch.traceparent = traceparent();
+        loop {
+            let mut after = books.clone();
+            after.take(bundle.runs, bundle.last_taken);
+            let waiting_for = match self.stage.spool.commit(&bundle, &after) {
+                Ok(Stored::Yes | Stored::Shed) => {
+                    after.unsaved_shed.clear();
+                    *books = after;
+                    return;
+                }
+                Ok(Stored::NoRoom) => "the spool is full: the source waits".to_owned(),
+                Err(error) if self.stage.policy == SpoolPolicy::Block => error.to_string(),
+                Err(error) => {
+                    after.shed(shed_reason(&error), bundle.runs);
+                    *books = after;
+                    self.stage.trouble(&error);
+                    return;
+                }
+            };
+            if self.stage.stop.is_cancelled() {
+                books.skip(reason::STOPPED, bundle.runs);
+                return;
+            }
+            self.stage.board.update(|status| status.away = Some(waiting_for));
+            self.stage.spool.wait_for_room(RETRY);
+        }
+    }
+
+    fn save(&mut self, closed: bool) {
+        let figures = self.figures();
+        let Some(work) = &mut self.work else { return };
+        let lanes: Vec<_> =
+            work.lanes.iter().map(|lane| (&lane.config.model, &lane.books)).collect();
+        match self.stage.spool.save(work.epoch, &lanes, closed) {
+            Ok(()) => work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear()),
+            Err(error) => self.stage.trouble(&error),
+        }
+        let (size, trouble) = (work.size, work.trouble.take());
+        self.stage.board.update(|status| {
+            status.size = size.or(status.size);
+            status.received = figures.received;
+            status.taken = figures.taken;
+            status.undecodable = figures.undecodable;
+            status.last_error = trouble.or(status.last_error.take());
+        });
+        self.stage.board.spooled(self.stage.spool.counts());
+    }
+
+    fn figures(&self) -> Past {
+        let mut figures = self.past;
+        if let Some(work) = &self.work {
+            figures.received += work.received;
+            for lane in &work.lanes {
+                figures.taken += lane.books.account.taken;
+                figures.undecodable += lane.books.account.undecodable;
+            }
+        }
+        figures
+    }
+}
+
+impl Stage {
+    fn epoch_config(&self) -> EpochConfig {
+        EpochConfig {
+            stream: self.stream.clone(),
+            lanes: self.lanes.clone(),
+            bucket: self.bucket.clone(),
+            max_pixels: self.max_pixels,
+        }
+    }
+
+    fn trouble(&self, error: &PortError) {
+        let words = error.to_string();
+        let mut news = false;
+        self.board.update(|status| {
+            news = status.last_error.as_ref() != Some(&words);
+            status.last_error = Some(words.clone());
+            if status.state == StreamState::Playing {
+                status.words.clone_from(&words);
+            }
+        });
+        if news {
+            tracing::error!(stream = %self.stream, error = %words, "the spool does not take it");
+        }
+    }
+}
+
+fn shed_reason(error: &PortError) -> &'static str {
+    if error.kind() == ErrorKind::Full { shed::DISK_FULL } else { shed::UNWRITABLE }
+}
+
+/// A new trace context: version 00, random ids, not sampled (W3C Trace Context §3.2).
+fn traceparent() -> String {
+    let (trace, span): (u128, u64) = (rand::random(), rand::random());
+    format!("00-{:032x}-{:016x}-00", trace.max(1), span.max(1))
+}

@@ -1,0 +1,211 @@
+//! What each stream is doing, in words and numbers, for whoever shows it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use services::{ModelName, StreamId};
+
+use crate::store::SpoolCounts;
+
+/// The frame rate is an average over this long.
+const FPS_OVER: Duration = Duration::from_secs(3);
+/// Arrivals are counted in slots of this length.
+const SLOT: Duration = Duration::from_millis(250);
+
+/// What a stream is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamState {
+    /// Its spool is being opened.
+    #[default]
+    Starting,
+    /// Its source is being opened.
+    Connecting,
+    /// Access units come.
+    Playing,
+    /// Its source failed and is opened again after a while.
+    Waiting,
+    /// Its source has come to its end, or was stopped.
+    Ended,
+    /// It cannot be received until somebody changes something.
+    Refused,
+}
+
+/// One stream's state and figures since the receiver started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamStatus {
+    /// What it is doing.
+    pub state: StreamState,
+    /// The same in words, with the cause and when the next try is.
+    pub words: String,
+    /// Access units per second, over the last seconds.
+    pub fps: f64,
+    /// Size of the pictures, once known.
+    pub size: Option<(u32, u32)>,
+    /// Access units that arrived.
+    pub received: u64,
+    /// Frames taken, over all models.
+    pub taken: u64,
+    /// Access units that could not be decoded, over all models.
+    pub undecodable: u64,
+    /// Bundles in the spool.
+    pub spooled: u64,
+    /// Bundles handed to the queues.
+    pub shipped: u64,
+    /// Taken frames that were given up.
+    pub shed: u64,
+    /// Events since the start: reconnects, jumps of clocks.
+    pub events: u64,
+    /// Which store or queue is away, and why.
+    pub away: Option<String>,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+}
+
+/// The status of all streams; cloning gives another handle to the same one.
+#[derive(Clone, Debug, Default)]
+pub struct StatusBoard(Arc<Mutex<BTreeMap<StreamId, Entry>>>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    status: StreamStatus,
+    meter: Meter,
+    away: BTreeMap<ModelName, String>,
+}
+
+impl StatusBoard {
+    /// The status of every stream, by id.
+    pub fn snapshot(&self) -> BTreeMap<StreamId, StreamStatus> {
+        let now = Instant::now();
+        let status = |(id, entry): (&StreamId, &Entry)| {
+            let fps = entry.meter.per_second(now);
+            (id.clone(), StreamStatus { fps, ..entry.status.clone() })
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(status).collect()
+    }
+
+    /// The handle by which one stream tells its status.
+    pub(crate) fn stream(&self, id: &StreamId) -> StreamBoard {
+        let board = StreamBoard { board: self.clone(), id: id.clone() };
+        board.update(|_| {});
+        board
+    }
+}
+
+/// One stream's handle to the board.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamBoard {
+    board: StatusBoard,
+    id: StreamId,
+}
+
+impl StreamBoard {
+    /// The stream's id.
+    pub(crate) fn id(&self) -> &StreamId {
+        &self.id
+    }
+
+    /// Changes the status.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut StreamStatus)) {
+        self.entry(|entry| change(&mut entry.status));
+    }
+
+    /// Says what the stream is doing.
+    pub(crate) fn state(&self, state: StreamState, words: impl Into<String>) {
+        let words = words.into();
+        self.update(|status| {
+            status.state = state;
+            status.words = words;
+        });
+    }
+
+    /// Counts an access unit that arrived.
+    pub(crate) fn arrived(&self, now: Instant) {
+        self.entry(|entry| entry.meter.count(now));
+    }
+
+    /// Takes over the spool's figures.
+    pub(crate) fn spooled(&self, counts: SpoolCounts) {
+        self.update(|status| {
+            status.spooled = counts.bundles;
+            status.shipped = counts.shipped;
+            status.shed = counts.shed_frames;
+        });
+    }
+
+    /// Says whether a model's store and queue are away; gives whether that is news.
+    pub(crate) fn shipping(&self, model: &ModelName, away: Option<String>) -> bool {
+        self.entry(|entry| {
+            let before = match away {
+                Some(words) => {
+                    entry.away.insert(model.clone(), words.clone()).as_ref() != Some(&words)
+                }
+                None => entry.away.remove(model).is_some(),
+            };
+            entry.status.away = entry.away.values().next().cloned();
+            before
+        })
+    }
+
+    fn entry<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut board = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(board.entry(self.id.clone()).or_default())
+    }
+}
+
+/// Counts per second, lately.
+#[derive(Debug, Default)]
+struct Meter {
+    first: Option<Instant>,
+    slots: VecDeque<(Instant, u32)>,
+}
+
+impl Meter {
+    fn count(&mut self, now: Instant) {
+        self.first.get_or_insert(now);
+        match self.slots.back_mut() {
+            Some((since, n)) if now < *since + SLOT => *n += 1,
+            _ => self.slots.push_back((now, 1)),
+        }
+        while self.slots.front().is_some_and(|(since, _)| *since + FPS_OVER + SLOT < now) {
+            self.slots.pop_front();
+        }
+    }
+
+    fn per_second(&self, now: Instant) -> f64 {
+        let Some(first) = self.first else { return 0.0 };
+        let over = now.saturating_duration_since(first).clamp(SLOT, FPS_OVER);
+        let recent = self.slots.iter().filter(|(since, _)| *since + over >= now);
+        f64::from(recent.map(|(_, n)| n).sum::<u32>()) / over.as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_meter_shows_the_rate_of_the_last_seconds() {
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        for n in 0..250 {
+            meter.count(start + Duration::from_millis(n * 40));
+        }
+        let end = start + Duration::from_millis(10_000);
+        assert!((meter.per_second(end) - 25.0).abs() < 3.0, "{}", meter.per_second(end));
+        assert!(meter.slots.len() <= 15);
+        assert!(meter.per_second(end + FPS_OVER * 2) < 0.1);
+    }
+
+    #[test]
+    fn what_is_away_is_news_once() {
+        let board = StatusBoard::default();
+        let stream = board.stream(&StreamId::new("gate").unwrap());
+        let model = ModelName::new("shapes").unwrap();
+        assert!(stream.shipping(&model, Some("queue is full".into())));
+        assert!(!stream.shipping(&model, Some("queue is full".into())));
+        assert_eq!(board.snapshot()[stream.id()].away.as_deref(), Some("queue is full"));
+        assert!(stream.shipping(&model, None));
+        assert_eq!(board.snapshot()[stream.id()].away, None);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a stream's spool tells the audit, read beside a running receiver or after its death.
+
+use std::path::Path;
+
+use services::sqlite::Database;
+use services::{Account, Epoch, ErrorKind, MediaTime, ModelName, PortError};
+
+use super::tables::{self, FORMAT};
+
+/// A spool as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct SpoolAudit {
+    /// The accounts, in the order of epoch and model.
+    pub accounts: Vec<EpochAccount>,
+    /// The messages of the bundles that are not shipped yet, oldest first. A bundle may be here and in its queue.
+    pub pending: Vec<String>,
+}
+
+/// The account of one epoch and model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochAccount {
+    /// The connection.
+    pub epoch: Epoch,
+    /// The model.
+    pub model: ModelName,
+    /// What became of its access units.
+    pub account: Account,
+    /// Media time of the last frame taken: all frames taken are at or before it, and no frame taken later is.
+    pub last_taken: Option<MediaTime>,
+    /// The epoch has ended.
+    pub closed: bool,
+}
+
+/// Something that happened to a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// When.
+    pub at: services::CaptureTime,
+    /// What kind of event, one word.
+    pub kind: String,
+    /// What happened and what follows, in words.
+    pub words: String,
+}
+
+/// Reads a stream's spool ([`DataFolder::spool`](services::DataFolder::spool)). Blocks.
+///
+/// # Errors
+/// `NotFound` when there is none; `Corrupt` when it is none of this version.
+pub fn audit(path: &Path) -> Result<SpoolAudit, PortError> {
+    let database = Database::open_read_only(path, &FORMAT)?;
+    let (rows, pending) = database.read("read", |tx| {
+        let pending = tx
+            .prepare("SELECT message FROM bundles ORDER BY id")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<String>>>()?;
+        Ok((tables::accounts(tx)?, pending))
+    })?;
+    let accounts = rows.into_iter().map(|row| {
+        let model = ModelName::new(row.model).map_err(|error| {
+            PortError::new(ErrorKind::Corrupt, format!("read spool {path:?}"), error)
+        })?;
+        let (epoch, account) = (row.epoch, row.account);
+        Ok(EpochAccount { epoch, model, account, last_taken: row.last_taken, closed: row.closed })
+    });
+    Ok(SpoolAudit { accounts: accounts.collect::<Result<_, PortError>>()?, pending })
+}
+
+/// Reads the events of a stream, oldest first. Blocks.
+///
+/// # Errors
+/// As [`audit`].
+pub fn events(path: &Path) -> Result<Vec<EventRow>, PortError> {
+    let database = Database::open_read_only(path, &FORMAT)?;
+    database.read("read", |tx| {
+        tx.prepare("SELECT at, kind, words FROM events ORDER BY id")?
+            .query_map([], |row| {
+                let at = services::CaptureTime(row.get(0)?);
+                Ok(EventRow { at, kind: row.get(1)?, words: row.get(2)? })
+            })?
+            .collect()
+    })
+}

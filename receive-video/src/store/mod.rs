@@ -1,0 +1,16 @@
+//! Bundles on their way from the sampler to the queue: durable first, shipped after.
+
+mod audit;
+mod books;
+mod lock;
+mod ship;
+mod spool;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use audit::{EpochAccount, EventRow, SpoolAudit, audit, events};
+pub(crate) use books::Books;
+pub(crate) use ship::Shipper;
+pub use spool::shed;
+pub(crate) use spool::{Spool, SpoolCounts, Stored};

@@ -1,0 +1,299 @@
+//! Closed bundles in → durable bundles out, in order, until they are shipped: the outbox of one stream.
+//!
+//! Guarantee: a bundle, the account that counts its frames as taken, and what had to go to make room for it are
+//! one transaction. What is dropped, and when, is the policy's: see [`SpoolPolicy`].
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::Transaction;
+use services::config::SpoolPolicy;
+use services::sqlite::Database;
+use services::{CaptureTime, DataFolder, Epoch, ModelName, PortError, StreamId};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::books::Books;
+use super::lock::StreamLock;
+use super::tables::{self, BundleRow, FORMAT, Given, count, int};
+use crate::bundle::Bundle;
+
+/// Why frames that were taken are given up.
+pub mod shed {
+    /// The spool had no room for them.
+    pub const SPOOL_FULL: &str = "spool-full";
+    /// Newer frames of the same model took their room.
+    pub const SUPERSEDED: &str = "superseded";
+    /// The disk had no room for them.
+    pub const DISK_FULL: &str = "disk-full";
+    /// The spool could not be written to.
+    pub const UNWRITABLE: &str = "unwritable";
+    /// Store or queue refuse them for good.
+    pub const REFUSED: &str = "refused";
+}
+
+/// What became of a bundle that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It is durable.
+    Yes,
+    /// It was given up itself: nothing else could make room.
+    Shed,
+    /// There is no room, and the policy is to wait.
+    NoRoom,
+}
+
+/// A bundle on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    pub(crate) id: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) message: String,
+}
+
+/// What the spool holds and has handled since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SpoolCounts {
+    pub(crate) bundles: u64,
+    pub(crate) bytes: u64,
+    pub(crate) shipped: u64,
+    pub(crate) shed_frames: u64,
+}
+
+/// One stream's spool, open in this process alone.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    database: Database,
+    bound: u64,
+    policy: SpoolPolicy,
+    counts: Mutex<SpoolCounts>,
+    last_epoch: Mutex<u64>,
+    room: Condvar,
+    arrived: Notify,
+    _lock: StreamLock,
+}
+
+impl Spool {
+    /// Opens a stream's spool and closes the accounts that a crash left open. Blocks.
+    ///
+    /// # Errors
+    /// `Denied` when another process receives the stream or the folder cannot be written to; `Corrupt` when the
+    /// file is no spool.
+    pub(crate) fn open(
+        folder: &DataFolder,
+        stream: &StreamId,
+        bound: u64,
+        policy: SpoolPolicy,
+    ) -> Result<Self, PortError> {
+        let lock_path = folder.spool_lock(stream);
+        if let Some(parent) = lock_path.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| PortError::io(format!("create folder {parent:?}"), error))?;
+        }
+        let lock = StreamLock::take(&lock_path, stream)?;
+        let database = Database::open(&folder.spool(stream), &FORMAT)?;
+        let (last_epoch, (bundles, bytes)) = database.write("repair", |tx| {
+            tables::close_after_crash(tx)?;
+            Ok((tables::last_epoch(tx)?, tables::totals(tx)?))
+        })?;
+        let counts = SpoolCounts { bundles, bytes, ..SpoolCounts::default() };
+        Ok(Self {
+            database,
+            bound,
+            policy,
+            counts: Mutex::new(counts),
+            last_epoch: Mutex::new(last_epoch),
+            room: Condvar::new(),
+            arrived: Notify::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Names a new epoch: `now` in milliseconds, or one more than any epoch before.
+    pub(crate) fn next_epoch(&self, now: CaptureTime) -> Epoch {
+        let mut last = self.last_epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = count(now.0 / 1_000).max(*last + 1);
+        Epoch(*last)
+    }
+
+    /// Stores a bundle with the account that counts it as taken. Blocks.
+    pub(crate) fn commit(&self, bundle: &Bundle, books: &Books) -> Result<Stored, PortError> {
+        let message = bundle.batch.to_json();
+        let payload = bundle.object.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let row = BundleRow {
+            model: &bundle.batch.model,
+            epoch: bundle.batch.epoch,
+            runs: bundle.runs,
+            size: (message.len() + payload) as u64,
+            message: &message,
+            object: bundle.object.as_ref().map(|(key, bytes)| (key.as_str(), &bytes[..])),
+        };
+        let used = self.counts().bytes;
+        let full = used > 0 && used + row.size > self.bound;
+        if full && self.policy == SpoolPolicy::Block {
+            return Ok(Stored::NoRoom);
+        }
+        let (stored, given) = self.database.write("store bundle in", |tx| {
+            tables::save_books(tx, row.epoch, row.model, books, false)?;
+            self.insert(tx, &row, used)
+        })?;
+        self.count_stored(row.size, stored, given);
+        Ok(stored)
+    }
+
+    /// Saves the accounts of an epoch. Blocks.
+    pub(crate) fn save(
+        &self,
+        epoch: Epoch,
+        lanes: &[(&ModelName, &Books)],
+        closed: bool,
+    ) -> Result<(), PortError> {
+        self.database.write("save accounts in", |tx| {
+            lanes
+                .iter()
+                .try_for_each(|(model, books)| tables::save_books(tx, epoch, model, books, closed))
+        })
+    }
+
+    /// Writes an event down. Blocks.
+    pub(crate) fn note(&self, at: CaptureTime, kind: &str, words: &str) -> Result<(), PortError> {
+        self.database.write("note event in", |tx| tables::insert_event(tx, at, kind, words))
+    }
+
+    /// Waits until something was shipped, but no longer than `most`.
+    pub(crate) fn wait_for_room(&self, most: Duration) {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Woken in vain or poisoned: the caller tries again either way.
+        drop(self.room.wait_timeout(counts, most));
+    }
+
+    /// The arrival of the next bundle, once enabled.
+    pub(crate) fn arrived(&self) -> Notified<'_> {
+        self.arrived.notified()
+    }
+
+    /// Deletes bundles that were sent and claims up to `most` of the model's next ones. A claimed bundle may be
+    /// with the queue already, so no policy drops it any more. Blocks.
+    pub(crate) fn claim(
+        &self,
+        model: &ModelName,
+        sent: &[i64],
+        most: usize,
+    ) -> Result<Vec<Claimed>, PortError> {
+        let (bytes, claimed) = self.database.write("claim bundles in", |tx| {
+            let freed =
+                sent.iter().map(|id| tables::remove(tx, *id)).sum::<rusqlite::Result<u64>>();
+            Ok((freed?, claim_next(tx, model, most)?))
+        })?;
+        if !sent.is_empty() {
+            self.count_gone(Given { bundles: sent.len() as u64, frames: 0, bytes });
+            self.change(|counts| counts.shipped += sent.len() as u64);
+        }
+        Ok(claimed)
+    }
+
+    /// Tells whether the model has a bundle here. Blocks.
+    pub(crate) fn has(&self, model: &ModelName) -> Result<bool, PortError> {
+        self.database.read("read", |tx| {
+            tx.prepare_cached("SELECT EXISTS (SELECT 1 FROM bundles WHERE model = ?)")?
+                .query_row([model.as_str()], |row| row.get(0))
+        })
+    }
+
+    /// Reads the payload of a bundle that has an object. Blocks.
+    pub(crate) fn payload(&self, id: i64) -> Result<Bytes, PortError> {
+        let bytes: Vec<u8> = self.database.read("read payload in", |tx| {
+            tx.prepare_cached("SELECT bytes FROM payloads WHERE id = ?")?
+                .query_row([id], |row| row.get(0))
+        })?;
+        Ok(bytes.into())
+    }
+
+    /// Gives up a bundle that store or queue refuse for good. Blocks.
+    pub(crate) fn refuse(&self, id: i64) -> Result<(), PortError> {
+        let given = self
+            .database
+            .write("give up bundle in", |tx| tables::give_up(tx, id, shed::REFUSED))?;
+        self.count_gone(given);
+        Ok(())
+    }
+
+    /// What it holds and has handled.
+    pub(crate) fn counts(&self) -> SpoolCounts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn insert(
+        &self,
+        tx: &Transaction<'_>,
+        row: &BundleRow<'_>,
+        used: u64,
+    ) -> rusqlite::Result<(Stored, Given)> {
+        let mut given = Given::default();
+        let fits =
+            |given: &Given| used == given.bytes || used - given.bytes + row.size <= self.bound;
+        let (model, reason) = match self.policy {
+            SpoolPolicy::Latest => (Some(row.model), shed::SUPERSEDED),
+            SpoolPolicy::DropOldest | SpoolPolicy::Block => (None, shed::SPOOL_FULL),
+        };
+        let all_must_go = self.policy == SpoolPolicy::Latest && !fits(&given);
+        while all_must_go || !fits(&given) {
+            match tables::drop_oldest(tx, model, reason)? {
+                Some(more) => given += more,
+                None => break,
+            }
+        }
+        if fits(&given) {
+            tables::insert_bundle(tx, row)?;
+            return Ok((Stored::Yes, given));
+        }
+        let (epoch, runs) = (int(row.epoch.0), int(row.runs));
+        tables::count_shed(tx, epoch, row.model.as_str(), shed::SPOOL_FULL, runs)?;
+        given.frames += row.runs;
+        Ok((Stored::Shed, given))
+    }
+
+    fn count_stored(&self, size: u64, stored: Stored, given: Given) {
+        self.count_gone(given);
+        if stored == Stored::Yes {
+            self.change(|counts| {
+                counts.bundles += 1;
+                counts.bytes += size;
+            });
+            self.arrived.notify_waiters();
+        }
+    }
+
+    fn count_gone(&self, gone: Given) {
+        self.change(|counts| {
+            counts.bundles = counts.bundles.saturating_sub(gone.bundles);
+            counts.bytes = counts.bytes.saturating_sub(gone.bytes);
+            counts.shed_frames += gone.frames;
+        });
+        self.room.notify_all();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut SpoolCounts)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn claim_next(
+    tx: &Transaction<'_>,
+    model: &ModelName,
+    most: usize,
+) -> rusqlite::Result<Vec<Claimed>> {
+    let claimed: Vec<Claimed> = tx
+        .prepare_cached("SELECT id, key, message FROM bundles WHERE model = ? ORDER BY id LIMIT ?")?
+        .query_map((model.as_str(), int(most as u64)), |row| {
+            Ok(Claimed { id: row.get(0)?, key: row.get(1)?, message: row.get(2)? })
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut claim =
+        tx.prepare_cached("UPDATE bundles SET claimed = 1 WHERE id = ? AND claimed = 0")?;
+    for bundle in &claimed {
+        claim.execute([bundle.id])?;
+    }
+    Ok(claimed)
+}

@@ -1,0 +1,256 @@
+//! One stream, from its source to its queues: `receive` keeps connecting, `play` is one connection.
+//!
+//! Guarantee: nothing that happens to this stream's source, spool or queue ends or delays another stream. A
+//! connection that ends for whatever reason is one event, one epoch, and a wait.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use services::Clock;
+use services::config::{ReceiveConfig, StreamConfig};
+use tokio::sync::mpsc;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::source::{
+    Address, Arrival, Backoff, Incident, Sessions, Source, SourceError, SourceErrorKind, Watchdog,
+};
+use crate::stage::Inbound;
+use crate::status::{StreamBoard, StreamState};
+use crate::store::Spool;
+
+/// A source without a wall clock to watch: a file may be made to wait as long as it takes.
+const NO_WATCH: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// What receiving a stream needs.
+pub(crate) struct Receiver {
+    pub(crate) config: StreamConfig,
+    pub(crate) address: Address,
+    pub(crate) bounds: ReceiveConfig,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) inbox: mpsc::Sender<Inbound>,
+    pub(crate) board: StreamBoard,
+    pub(crate) clock: Clock,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// How a connection ended when nothing was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The file is at its end.
+    Finished,
+    /// We are to stop, or the stage has.
+    Stopped,
+}
+
+impl Receiver {
+    /// Connects again and again until a file has ended, the source is hopeless, or `shutdown` is cancelled.
+    ///
+    /// # Errors
+    /// The source is hopeless.
+    pub(crate) async fn receive(self) -> Result<(), SourceError> {
+        let sessions = Sessions::default();
+        let ended = self.keep_playing(&sessions).await;
+        sessions.settle().await;
+        ended
+    }
+
+    async fn keep_playing(&self, sessions: &Sessions) -> Result<(), SourceError> {
+        let bounds = &self.bounds;
+        let mut backoff =
+            Backoff::new(bounds.backoff_min.duration(), bounds.backoff_max.duration());
+        loop {
+            self.board.state(StreamState::Connecting, format!("connecting to {}", self.address));
+            let began = Instant::now();
+            let error = match self.play(sessions).await {
+                Ok(End::Finished) if self.config.repeat => continue,
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == SourceErrorKind::Hopeless => return Err(error),
+                Err(error) => error,
+            };
+            backoff.lived(began.elapsed());
+            let wait = match error.kind() {
+                SourceErrorKind::Unauthorized | SourceErrorKind::Unsupported => {
+                    bounds.backoff_unauthorized.duration()
+                }
+                _ => backoff.wait(rand::random()),
+            };
+            self.say_trouble(&error, wait).await;
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// One connection.
+    async fn play(&self, sessions: &Sessions) -> Result<End, SourceError> {
+        let connecting = timeout(self.connect_timeout(), self.open(sessions));
+        let opened = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => return Ok(End::Stopped),
+            opened = connecting => opened,
+        };
+        let timed_out = |_| SourceError::connect_timeout(self.connect_timeout());
+        let (mut source, first) = opened.map_err(timed_out)??;
+        let Some(first) = first else { return Ok(End::Finished) };
+        self.board.state(StreamState::Playing, format!("playing {}", self.address));
+        let mut feed = Feed { inbox: &self.inbox, live: self.is_live(), skipping: false, units: 0 };
+        if self.inbox.send(Inbound::Open).await.is_err() {
+            return Ok(End::Stopped);
+        }
+        let end = self.pass_on(&mut source, first, &mut feed).await;
+        // A closed inbox means that the stage has ended, and its accounts with it.
+        let _ = self.inbox.send(Inbound::Close { units: feed.units }).await;
+        end
+    }
+
+    async fn open(&self, sessions: &Sessions) -> Result<(Source, Option<Arrival>), SourceError> {
+        let mut source =
+            Source::open(&self.address, self.config.paced, sessions, &self.clock).await?;
+        let first = source.next().await?;
+        Ok((source, first))
+    }
+
+    async fn pass_on(
+        &self,
+        source: &mut Source,
+        first: Arrival,
+        feed: &mut Feed<'_>,
+    ) -> Result<End, SourceError> {
+        let (silence, key_frames) = match self.address {
+            Address::Rtsp(_) => {
+                (self.config.silence.duration(), self.bounds.key_frame_timeout.duration())
+            }
+            _ => (NO_WATCH, NO_WATCH),
+        };
+        let watched = matches!(self.address, Address::Rtsp(_));
+        let mut watchdog = Watchdog::new(silence, key_frames, Instant::now());
+        let mut next = Some(first);
+        while let Some(arrival) = next {
+            let now = Instant::now();
+            self.board.arrived(now);
+            if watched {
+                watchdog.unit(arrival.media_time(), arrival.unit.key, now)?;
+            }
+            if !feed.give(arrival).await {
+                return Ok(End::Stopped);
+            }
+            for incident in source.incidents() {
+                self.note(incident).await;
+            }
+            next = tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(End::Stopped),
+                next = timeout_at(watchdog.deadline().into(), source.next()) => match next {
+                    Ok(next) => next?,
+                    Err(_) => return Err(silent(&watchdog).into()),
+                },
+            };
+        }
+        Ok(End::Finished)
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        match self.address {
+            Address::Rtsp(_) => self.bounds.connect_timeout.duration(),
+            _ => NO_WATCH,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.address.is_live(self.config.paced)
+    }
+
+    async fn say_trouble(&self, error: &SourceError, wait: Duration) {
+        let id = self.board.id();
+        let words = format!("camera {id}: {error}; next try in {:.1} s", wait.as_secs_f64());
+        self.board.state(StreamState::Waiting, words.clone());
+        self.board.update(|status| status.last_error = Some(words.clone()));
+        self.note(Incident { kind: error.event(), words }).await;
+    }
+
+    /// Counts, logs and keeps an event.
+    async fn note(&self, incident: Incident) {
+        let Incident { kind, words } = incident;
+        tracing::warn!(stream = %self.board.id(), kind, "{words}");
+        self.board.update(|status| status.events += 1);
+        let (spool, at) = (Arc::clone(&self.spool), self.clock.now());
+        let noted = tokio::task::spawn_blocking(move || spool.note(at, kind, &words)).await;
+        if let Ok(Err(error)) = noted {
+            tracing::warn!(stream = %self.board.id(), %error, "the event is not kept");
+        }
+    }
+}
+
+/// What is wrong when the deadline has passed without a unit.
+fn silent(watchdog: &Watchdog) -> crate::source::Alarm {
+    let now = Instant::now().max(watchdog.deadline());
+    watchdog.alarm(now).expect("past its deadline a watchdog gives an alarm")
+}
+
+/// The way from a source to the stage.
+struct Feed<'a> {
+    inbox: &'a mpsc::Sender<Inbound>,
+    live: bool,
+    /// The stage was busy: what refers to what it missed is left out too.
+    skipping: bool,
+    units: u64,
+}
+
+impl Feed<'_> {
+    /// Passes a unit on; a live one is left out, up to the next key frame, when the stage is busy. False when the
+    /// stage has ended.
+    async fn give(&mut self, arrival: Arrival) -> bool {
+        self.units = arrival.seq + 1;
+        if !self.live {
+            return self.inbox.send(Inbound::Unit(Box::new(arrival))).await.is_ok();
+        }
+        if self.skipping && !arrival.unit.key {
+            return true;
+        }
+        let given = self.inbox.try_send(Inbound::Unit(Box::new(arrival)));
+        self.skipping = matches!(given, Err(mpsc::error::TrySendError::Full(_)));
+        !matches!(given, Err(mpsc::error::TrySendError::Closed(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use media::AccessUnit;
+    use services::{CaptureClock, CaptureTime};
+
+    use super::*;
+
+    fn arrival(seq: u64, key: bool) -> Arrival {
+        let unit = AccessUnit { data: vec![1].into(), pts: 0, dts: 0, key, referenced: true };
+        let (captured_at, clock) = (CaptureTime(0), CaptureClock::Arrival);
+        Arrival { seq, captured_at, clock, loss: false, unit }
+    }
+
+    fn seqs(inbox: &mut mpsc::Receiver<Inbound>) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        while let Ok(Inbound::Unit(arrival)) = inbox.try_recv() {
+            seqs.push(arrival.seq);
+        }
+        seqs
+    }
+
+    #[tokio::test]
+    async fn a_live_source_leaves_out_up_to_the_next_key_frame_when_the_stage_is_busy() {
+        let (sender, mut inbox) = mpsc::channel(2);
+        let mut feed = Feed { inbox: &sender, live: true, skipping: false, units: 0 };
+        for seq in 0..3 {
+            assert!(feed.give(arrival(seq, seq == 0)).await);
+        }
+        assert_eq!(seqs(&mut inbox), [0, 1]);
+        for seq in 3..6 {
+            assert!(feed.give(arrival(seq, seq == 4)).await);
+        }
+        assert_eq!(seqs(&mut inbox), [4, 5]);
+        assert_eq!(feed.units, 6);
+        drop(inbox);
+        assert!(!feed.give(arrival(6, true)).await);
+    }
+}
