@@ -1,5 +1,7 @@
 //! JPEG through libjpeg-turbo, in right colours and within bounds.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 use turbojpeg::{
     Compressor, DecompressHeader, Decompressor, Image, OutputBuf, PixelFormat, ScalingFactor,
@@ -44,18 +46,35 @@ pub enum JpegError {
 pub fn encode(picture: &Picture, quality: u8) -> Result<Vec<u8>, JpegError> {
     let picture = picture.to_colour(Colour::JPEG);
     let planes = picture.planes();
+    let (luma, luma_stride) = padded_to_even(&planes.y, picture.luma_stride());
     let image = YuvPlanesImage {
-        y_plane: &planes.y[..],
+        y_plane: &luma[..],
         u_plane: &planes.u[..],
         v_plane: &planes.v[..],
         width: size(picture.width()),
         height: size(picture.height()),
-        y_stride: picture.luma_stride(),
+        y_stride: luma_stride,
         u_stride: picture.chroma_stride(),
         v_stride: picture.chroma_stride(),
         subsamp: Subsamp::Sub2x2,
     };
     compress(&image, i32::from(quality.clamp(1, 100))).map_err(JpegError::Encode)
+}
+
+/// Repeats the last column and row of a luma plane of odd size: the library wants two luma samples per chroma sample.
+fn padded_to_even(luma: &[u8], width: usize) -> (Cow<'_, [u8]>, usize) {
+    let (stride, rows) = (width.next_multiple_of(2), luma.len() / width);
+    if stride == width && rows.is_multiple_of(2) {
+        return (Cow::Borrowed(luma), width);
+    }
+    let mut padded = Vec::with_capacity(stride * (rows + 1));
+    let last = &luma[luma.len() - width..];
+    let extra = (!rows.is_multiple_of(2)).then_some(last);
+    for row in luma.chunks_exact(width).chain(extra) {
+        padded.extend_from_slice(row);
+        padded.extend(row.last().filter(|_| stride > width));
+    }
+    (Cow::Owned(padded), stride)
 }
 
 fn compress(image: &YuvPlanesImage<&[u8]>, quality: i32) -> turbojpeg::Result<Vec<u8>> {
@@ -75,21 +94,46 @@ pub fn decode(
     at_least: Option<(u32, u32)>,
     max_pixels: u64,
 ) -> Result<RgbImage, JpegError> {
+    check_claim(bytes, max_pixels)?;
     let mut decompressor = Decompressor::new().map_err(JpegError::Decode)?;
     let header = decompressor.read_header(bytes).map_err(JpegError::Decode)?;
-    check_claim(&header, max_pixels)?;
     let scale = at_least.map_or(ScalingFactor::ONE, |wanted| scale_to_cover(&header, wanted));
     decompressor.set_scaling_factor(scale).map_err(JpegError::Decode)?;
     decompress(&mut decompressor, bytes, header.scaled(scale)).map_err(JpegError::Decode)
 }
 
-fn check_claim(header: &DecompressHeader, max_pixels: u64) -> Result<(), JpegError> {
-    let dimension = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    let (width, height) = (dimension(header.width), dimension(header.height));
-    if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(JpegError::TooLarge { width, height, max_pixels });
+/// Refuses a size beyond the bound by the frame header, before the library sees the bytes.
+fn check_claim(bytes: &[u8], max_pixels: u64) -> Result<(), JpegError> {
+    match claimed_size(bytes) {
+        Some((width, height)) if u64::from(width) * u64::from(height) > max_pixels => {
+            Err(JpegError::TooLarge { width, height, max_pixels })
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Width and height by the frame header (SOF, ITU-T T.81 §B.2.2); `None` when there is none.
+fn claimed_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let number = |at: usize| {
+        let bytes = bytes.get(at..at + 2)?;
+        Some(u16::from_be_bytes([bytes[0], bytes[1]]))
+    };
+    let mut at = 2;
+    loop {
+        let [0xff, marker] = *bytes.get(at..at + 2)? else {
+            return None;
+        };
+        match marker {
+            // Fill bytes, and markers without a length.
+            0xff => at += 1,
+            0x01 | 0xd0..=0xd8 => at += 2,
+            // All frame headers but DHT, JPG and DAC, which lie between them.
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+                return Some((u32::from(number(at + 7)?), u32::from(number(at + 5)?)));
+            }
+            _ => at += 2 + usize::from(number(at + 2)?),
+        }
+    }
 }
 
 fn scale_to_cover(header: &DecompressHeader, (width, height): (u32, u32)) -> ScalingFactor {

@@ -8,6 +8,7 @@ pub mod colour;
 pub mod frame_rate;
 pub mod h264;
 pub mod jpeg;
+pub mod mp4;
 mod number;
 pub mod picture;
 pub mod scene;

@@ -4,6 +4,8 @@ use std::ffi::c_int;
 
 use thiserror::Error;
 
+use super::order::PresentationOrder;
+use super::profile::without_reordering;
 use super::raw::{RawDecoder, RawPicture};
 use super::sps::{Sps, SpsError};
 use crate::access_unit::AccessUnit;
@@ -25,7 +27,7 @@ pub trait Decoder: Send {
     fn decode(&mut self, unit: &AccessUnit) -> Result<Vec<Picture>, DecodeError>;
 
     /// Brings out the pictures that wait for others that might precede them: at the end of a stream, or when no
-    /// earlier picture is wanted any more.
+    /// earlier picture is wanted any more. Decoding goes on after it as if nothing had been.
     ///
     /// # Errors
     /// The decoder failed.
@@ -76,11 +78,10 @@ pub struct OpenH264Decoder {
     raw: RawDecoder,
     max_pixels: u64,
     colour: Colour,
-    /// The stream never reorders pictures, so that each may leave at once.
-    in_order: bool,
+    order: PresentationOrder,
     awaiting_key: bool,
-    /// Pictures that came out of a call that ended in an error.
-    kept: Vec<Picture>,
+    /// Pictures that are due; those of a call that ended in an error leave with the next.
+    due: Vec<Picture>,
 }
 
 impl OpenH264Decoder {
@@ -93,18 +94,21 @@ impl OpenH264Decoder {
             raw: RawDecoder::new().map_err(DecodeError::Start)?,
             max_pixels,
             colour: Colour::of_size(0, 0),
-            in_order: false,
+            order: PresentationOrder::default(),
             awaiting_key: true,
-            kept: Vec::new(),
+            due: Vec::new(),
         })
     }
 
-    fn begin_sequence(&mut self, unit: &AccessUnit) -> Result<(), DecodeError> {
+    /// Prepares for a key frame and gives it as the raw decoder is to see it.
+    fn begin_sequence(&mut self, unit: &AccessUnit) -> Result<Vec<u8>, DecodeError> {
+        self.due.append(&mut self.order.drain());
+        self.awaiting_key = true;
         let sps = unit.sps().ok_or(DecodeError::Damaged("key frame without parameter set"))??;
         self.check(&sps)?;
         self.colour = sps.colour;
-        self.in_order = sps.reorder == Some(0);
-        Ok(())
+        self.order.begin(sps.reorder);
+        without_reordering(&unit.data).ok_or(DecodeError::Damaged("its parameter set is cut off"))
     }
 
     fn check(&self, sps: &Sps) -> Result<(), DecodeError> {
@@ -126,56 +130,43 @@ impl OpenH264Decoder {
     }
 
     fn decode_one(&mut self, unit: &AccessUnit) -> Result<(), DecodeError> {
-        if unit.key {
-            self.keep_waiting();
-            self.awaiting_key = true;
-            self.begin_sequence(unit)?;
+        let timestamp = unit.pts.cast_unsigned();
+        let (state, picture) = if unit.key {
+            let data = self.begin_sequence(unit)?;
+            self.raw.decode(&data, timestamp)
         } else if self.awaiting_key {
             return Err(DecodeError::AwaitingKey);
-        }
-        let (state, picture) = self.raw.decode(&unit.data, unit.pts.cast_unsigned());
-        let damage = damage(state);
-        if let Some(picture) =
-            picture.filter(|p| damage.is_none() || p.timestamp != unit.pts.cast_unsigned())
-        {
-            self.keep(picture);
-        }
-        if let Some(damage) = damage {
+        } else {
+            self.raw.decode(&unit.data, timestamp)
+        };
+        if let Some(damage) = damage(state) {
             self.awaiting_key |= unit.referenced;
             return Err(DecodeError::Damaged(damage));
         }
         self.awaiting_key = false;
-        if self.in_order {
-            self.keep_waiting();
+        if let Some(picture) = picture {
+            let picture = self.finished(picture);
+            self.due.append(&mut self.order.push(picture));
         }
         Ok(())
     }
 
-    fn keep_waiting(&mut self) {
-        for _ in 0..self.raw.waiting() {
-            if let Some(picture) = self.raw.flush_one() {
-                self.keep(picture);
-            }
-        }
-    }
-
-    fn keep(&mut self, raw: RawPicture) {
+    fn finished(&self, raw: RawPicture) -> Picture {
         let RawPicture { width, height, planes, timestamp } = raw;
-        let picture = Picture::new(width, height, planes, self.colour, timestamp.cast_signed())
-            .expect("planes are copied to the size the decoder tells");
-        self.kept.push(picture);
+        Picture::new(width, height, planes, self.colour, timestamp.cast_signed())
+            .expect("planes are copied to the size the decoder tells")
     }
 }
 
 impl Decoder for OpenH264Decoder {
     fn decode(&mut self, unit: &AccessUnit) -> Result<Vec<Picture>, DecodeError> {
         self.decode_one(unit)?;
-        Ok(std::mem::take(&mut self.kept))
+        Ok(std::mem::take(&mut self.due))
     }
 
     fn flush(&mut self) -> Result<Vec<Picture>, DecodeError> {
-        self.keep_waiting();
-        Ok(std::mem::take(&mut self.kept))
+        self.due.append(&mut self.order.drain());
+        Ok(std::mem::take(&mut self.due))
     }
 
     fn skip_to_key(&mut self) {

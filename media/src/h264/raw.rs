@@ -1,7 +1,7 @@
 //! The one place where openh264's raw decoder is called.
 //!
 //! The safe wrapper never carries timestamps and can't tell one picture's from another's. The raw API carries an
-//! opaque number through its reordering: `uiInBsTimeStamp` of the access unit is `uiOutYuvTimeStamp` of its picture.
+//! opaque number through: `uiInBsTimeStamp` of the access unit is `uiOutYuvTimeStamp` of its picture.
 
 #![allow(unsafe_code)]
 
@@ -10,9 +10,7 @@ use std::ptr;
 
 use openh264::OpenH264API;
 use openh264::decoder::{Decoder, DecoderConfig, Flush};
-use openh264_sys2::{
-    DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, SBufferInfo, SSysMEMBuffer, videoFormatI420,
-};
+use openh264_sys2::{SBufferInfo, SSysMEMBuffer, videoFormatI420};
 
 use crate::picture::Planes;
 
@@ -37,8 +35,7 @@ impl RawDecoder {
         Ok(Self { decoder })
     }
 
-    /// Decodes one whole access unit; gives the decoder's state (0 is well) and the next picture in
-    /// presentation order, if one is ready.
+    /// Decodes one whole access unit; gives the decoder's state (0 is well) and its picture, if there is one.
     pub(super) fn decode(&mut self, annex_b: &[u8], timestamp: u64) -> (c_int, Option<RawPicture>) {
         let Ok(length) = c_int::try_from(annex_b.len()) else {
             return (openh264_sys2::dsInvalidArgument, None);
@@ -56,28 +53,6 @@ impl RawDecoder {
             )
         };
         (state, copy(&planes, &info))
-    }
-
-    /// How many decoded pictures wait for their turn.
-    pub(super) fn waiting(&mut self) -> usize {
-        let mut count: c_int = 0;
-        // SAFETY: the option writes one `int` to the pointer, which points to one.
-        let result = unsafe {
-            self.decoder.raw_api().get_option(
-                DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER,
-                (&raw mut count).cast(),
-            )
-        };
-        if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
-    }
-
-    /// Takes the next waiting picture without waiting for those that might precede it.
-    pub(super) fn flush_one(&mut self) -> Option<RawPicture> {
-        let mut planes = [ptr::null_mut::<u8>(); 3];
-        let mut info = SBufferInfo::default();
-        // SAFETY: as in `decode`; `planes` and `info` outlive the call.
-        unsafe { self.decoder.raw_api().flush_frame(planes.as_mut_ptr(), &raw mut info) };
-        copy(&planes, &info)
     }
 }
 
