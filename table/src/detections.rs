@@ -1,0 +1,149 @@
+//! The table `detections` for one query: the rows in files and the rows that still wait for theirs.
+//!
+//! Filters on `dt` and `hour` decide which files are opened; other filters reach the files' statistics. Every
+//! filter is applied again above the scan: leaving a file out only saves work.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{RecordBatch, StringArray};
+use arrow_schema::{FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use services::delivery::{arrow_schema, table_schema};
+
+use crate::files::{FiledRows, PARTITION_COLUMNS};
+
+/// All rows of one moment.
+#[derive(Debug)]
+pub(crate) struct Detections {
+    schema: SchemaRef,
+    partition_columns: Vec<FieldRef>,
+    files: Vec<FiledRows>,
+    buffered: RecordBatch,
+}
+
+impl Detections {
+    /// The rows of `files` and `buffered`; the latter has the columns of [`table_schema`].
+    pub(crate) fn new(files: Vec<FiledRows>, buffered: RecordBatch) -> Self {
+        let schema = table_schema();
+        let partition_columns = PARTITION_COLUMNS
+            .iter()
+            .filter_map(|name| schema.column_with_name(name))
+            .map(|(index, _)| Arc::clone(&schema.fields()[index]))
+            .collect();
+        Self { schema, partition_columns, files, buffered }
+    }
+
+    /// The files that may have rows for which all `filters` hold.
+    fn files_for(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&FiledRows>> {
+        let mut wanted = vec![true; self.files.len()];
+        let partitions = self.partitions()?;
+        for filter in filters.iter().filter(|filter| decided_by_partition(filter)) {
+            let schema = DFSchema::try_from(partitions.schema())?;
+            let holds = state
+                .create_physical_expr(filter.clone(), &schema)?
+                .evaluate(&partitions)?
+                .into_array(self.files.len())?;
+            for (wanted, holds) in wanted.iter_mut().zip(holds.as_boolean()) {
+                *wanted &= holds == Some(true);
+            }
+        }
+        Ok(self
+            .files
+            .iter()
+            .zip(wanted)
+            .filter_map(|(file, wanted)| wanted.then_some(file))
+            .collect())
+    }
+
+    /// The partition columns' values, one row per file.
+    fn partitions(&self) -> Result<RecordBatch> {
+        let column = |place: usize| -> StringArray {
+            self.files.iter().map(|file| Some(file.partition[place].as_str())).collect()
+        };
+        let schema = Schema::new(self.partition_columns.clone());
+        Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column(0)), Arc::new(column(1))])?)
+    }
+
+    fn scan_files(
+        &self,
+        files: Vec<&FiledRows>,
+        groups: usize,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = TableSchema::builder(arrow_schema())
+            .with_table_partition_cols(self.partition_columns.clone())
+            .build();
+        let files = files.into_iter().map(partitioned).collect();
+        let scan = FileScanConfigBuilder::new(
+            ObjectStoreUrl::local_filesystem(),
+            Arc::new(ParquetSource::new(schema)),
+        )
+        .with_file_groups(FileGroup::new(files).split_files(groups))
+        .with_projection_indices(projection.cloned())?
+        .with_limit(limit)
+        .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+fn decided_by_partition(filter: &Expr) -> bool {
+    !filter.is_volatile()
+        && filter.column_refs().iter().all(|column| PARTITION_COLUMNS.contains(&column.name()))
+}
+
+fn partitioned(rows: &FiledRows) -> PartitionedFile {
+    let values = rows.partition.iter().map(|value| ScalarValue::from(value.as_str()));
+    rows.file.clone().with_partition_values(values.collect())
+}
+
+#[async_trait]
+impl TableProvider for Detections {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let buffered: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(
+            &[vec![self.buffered.clone()]],
+            self.schema(),
+            projection.cloned(),
+        )?;
+        let files = self.files_for(state, filters)?;
+        if files.is_empty() {
+            return Ok(buffered);
+        }
+        let groups = state.config().target_partitions();
+        let filed = self.scan_files(files, groups, projection, limit)?;
+        UnionExec::try_new(vec![filed, buffered])
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}

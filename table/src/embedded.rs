@@ -1,0 +1,139 @@
+//! The embedded table: DataFusion over the data folder's Parquet files and buffered rows.
+//!
+//! One query, in order: take a snapshot of the table, register it with its views, plan, check that it only asks,
+//! send the columns, then send batches until the end. Each query has a catalog of its own; all share one memory
+//! bound and the threads of one runtime.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use services::{DataFolder, ErrorKind, PortError};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Table;
+use crate::answer::Answer;
+use crate::error::QueryError;
+use crate::query::Query;
+
+/// Batches that wait for a reader before the query pauses.
+const BATCHES_AHEAD: usize = 2;
+/// Stack of a thread: plans are trees, and an unoptimised build recurses deeply through them.
+const STACK_BYTES: usize = 16 * 1_024 * 1_024;
+/// Threads that wait for the disk.
+const DISK_THREADS: usize = 8;
+
+/// What queries may use, all together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory for sorting, grouping and joining.
+    pub memory_bytes: usize,
+    /// Bytes in the system's folder for temporary files, for what does not fit into memory; 0 forbids it.
+    pub spill_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 512 * 1_024 * 1_024, spill_bytes: 0 }
+    }
+}
+
+/// The table of a data folder, for reading; whoever writes may go on.
+#[derive(Debug)]
+pub struct EmbeddedTable {
+    buffer: PathBuf,
+    limits: Limits,
+    environment: Arc<RuntimeEnv>,
+    /// Present until dropped.
+    runtime: Option<Runtime>,
+}
+
+impl EmbeddedTable {
+    /// Opens the table of a data folder with the default limits.
+    ///
+    /// # Errors
+    /// When there is no such folder. One in which nothing was delivered yet has a table without rows.
+    pub fn open(data: &DataFolder) -> Result<Self, PortError> {
+        Self::open_with(data, Limits::default())
+    }
+
+    /// Opens the table of a data folder.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(data: &DataFolder, limits: Limits) -> Result<Self, PortError> {
+        let attempt = || format!("open table in {:?}", data.root());
+        std::fs::read_dir(data.root()).map_err(|error| PortError::io(attempt(), error))?;
+        let environment = environment(&limits)
+            .map_err(|error| PortError::new(ErrorKind::Unavailable, attempt(), error))?;
+        let runtime = runtime().map_err(|error| PortError::io(attempt(), error))?;
+        Ok(Self { buffer: data.buffer(), limits, environment, runtime: Some(runtime) })
+    }
+
+    fn context(&self) -> SessionContext {
+        let config = SessionConfig::new()
+            .with_default_catalog_and_schema("millrace", "public")
+            .with_information_schema(true)
+            .with_target_partitions(threads())
+            .set_bool("datafusion.sql_parser.collect_spans", true);
+        SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
+    }
+}
+
+#[async_trait]
+impl Table for EmbeddedTable {
+    async fn query(&self, sql: &str) -> Result<Answer, QueryError> {
+        let query = Query {
+            sql: sql.to_owned(),
+            buffer: self.buffer.clone(),
+            context: self.context(),
+            memory_bytes: self.limits.memory_bytes,
+        };
+        let (planned, columns) = oneshot::channel();
+        let (batches, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let runtime =
+            self.runtime.as_ref().expect("the runtime is there until the table is dropped");
+        runtime.spawn(query.run(planned, batches));
+        let columns = columns.await.map_err(|_| QueryError::Stopped)??;
+        Ok(Answer::new(columns, receiver))
+    }
+}
+
+impl Drop for EmbeddedTable {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for the threads is forbidden where the table may be dropped: inside a runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn environment(limits: &Limits) -> datafusion::error::Result<Arc<RuntimeEnv>> {
+    let (pool, mode): (Arc<dyn MemoryPool>, _) = match limits.spill_bytes {
+        0 => (Arc::new(GreedyMemoryPool::new(limits.memory_bytes)), DiskManagerMode::Disabled),
+        _ => (Arc::new(FairSpillPool::new(limits.memory_bytes)), DiskManagerMode::OsTmpDirectory),
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(limits.spill_bytes);
+    RuntimeEnvBuilder::new().with_memory_pool(pool).with_disk_manager_builder(disk).build_arc()
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(threads())
+        .max_blocking_threads(DISK_THREADS)
+        .thread_stack_size(STACK_BYTES)
+        .thread_name("table")
+        .enable_all()
+        .build()
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,101 @@
+//! The table's Parquet files: what a scan must know of each, and which of them is to blame when reading fails.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::object_store::{self, ObjectMeta};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use services::{ErrorKind, PortError};
+
+/// The partition columns, in the order of the folders.
+pub(crate) const PARTITION_COLUMNS: [&str; 2] = ["dt", "hour"];
+
+/// One file of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct FiledRows {
+    /// Where it is and how long.
+    pub(crate) file: PartitionedFile,
+    /// Its values of the [`PARTITION_COLUMNS`].
+    pub(crate) partition: [String; 2],
+}
+
+impl FiledRows {
+    /// Looks at the file at `path`.
+    ///
+    /// # Errors
+    /// When it is not there, or its path has no `dt=…/hour=…`.
+    pub(crate) fn look(path: &Path) -> Result<Self, PortError> {
+        let attempt = || format!("read rows of {path:?}");
+        let found = std::fs::metadata(path).map_err(|error| PortError::io(attempt(), error))?;
+        let modified = found.modified().map_err(|error| PortError::io(attempt(), error))?;
+        let location = object_store::path::Path::from_absolute_path(path)
+            .map_err(|error| PortError::new(ErrorKind::Invalid, attempt(), error))?;
+        let partition = partition(path).ok_or_else(|| {
+            let cause = "its path has no dt=…/hour=…, expected both";
+            PortError::because(ErrorKind::Corrupt, attempt(), cause)
+        })?;
+        let file = PartitionedFile::new_from_meta(ObjectMeta {
+            location,
+            last_modified: modified.into(),
+            size: found.len(),
+            e_tag: None,
+            version: None,
+        });
+        Ok(Self { file, partition })
+    }
+}
+
+fn partition(path: &Path) -> Option<[String; 2]> {
+    let mut folders = path.parent()?.components().rev();
+    let mut value = |column: &str| {
+        let folder = folders.next()?.as_os_str().to_str()?;
+        Some(folder.strip_prefix(column)?.strip_prefix('=')?.to_owned())
+    };
+    let [dt, hour] = PARTITION_COLUMNS;
+    let hour = value(hour)?;
+    Some([value(dt)?, hour])
+}
+
+/// Finds the first file that cannot be read to its end, after a query failed: the engine does not tell which.
+///
+/// Reads the files; `None` when all are sound. Blocks.
+pub(crate) fn unreadable(files: &[PathBuf]) -> Option<PortError> {
+    files.iter().find_map(|path| read_through(path).err())
+}
+
+fn read_through(path: &Path) -> Result<(), PortError> {
+    let attempt = || format!("read rows of {path:?}");
+    let corrupt = |error| PortError::new(ErrorKind::Corrupt, attempt(), error);
+    let file = File::open(path).map_err(|error| PortError::io(attempt(), error))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build());
+    for batch in reader.map_err(|error| corrupt(error.to_string()))? {
+        batch.map_err(|error| corrupt(error.to_string()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_tells_its_partition() {
+        let path = Path::new("/data/table/detections/dt=2026-11-21/hour=05/part-1.parquet");
+        assert_eq!(partition(path).unwrap(), ["2026-11-21", "05"]);
+        assert_eq!(partition(Path::new("/data/dt=2026-11-21/part-1.parquet")), None);
+        assert_eq!(partition(Path::new("part-1.parquet")), None);
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_named_with_its_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part-1.parquet");
+        std::fs::write(&path, "no parquet, but long enough for a footer").unwrap();
+        let error = unreadable(std::slice::from_ref(&path)).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("part-1.parquet"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(unreadable(&[path]).unwrap().kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,214 @@
+//! Writes an answer as a text table, CSV, a JSON array or JSON lines.
+//!
+//! All but the text table are written batch by batch and hold no more than one. Times are UTC in ISO 8601.
+
+mod csv;
+mod json;
+mod text;
+mod value;
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use arrow_array::RecordBatch;
+
+use crate::answer::Answer;
+use crate::error::QueryError;
+
+pub use text::MAX_TEXT_ROWS;
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A table for reading: numbers to the right, long fractions cut, at most [`MAX_TEXT_ROWS`] rows.
+    #[default]
+    Table,
+    /// RFC 4180 with a head; a missing value is an empty field.
+    Csv,
+    /// One array of objects.
+    Json,
+    /// One object on each line.
+    JsonLines,
+}
+
+/// A word that is no format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read format: {0:?} is not known, expected table, csv, json or jsonl")]
+pub struct UnknownFormat(String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(word: &str) -> Result<Self, UnknownFormat> {
+        match word {
+            "table" => Ok(Self::Table),
+            "csv" => Ok(Self::Csv),
+            "json" => Ok(Self::Json),
+            "jsonl" | "ndjson" => Ok(Self::JsonLines),
+            other => Err(UnknownFormat(other.to_owned())),
+        }
+    }
+}
+
+/// An answer that was not written to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrintError {
+    /// The query failed on its way.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The reader went away, or the disk is full.
+    #[error("write answer: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl PrintError {
+    /// Tells whether the reader closed its end (`… | head`), which is no failure of the program.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Writes an answer and tells how many rows it had.
+///
+/// # Errors
+/// When the query fails on its way, or `out` takes no more.
+pub async fn print(
+    mut answer: Answer,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> Result<u64, PrintError> {
+    let mut form: Box<dyn Form + Send + '_> = match format {
+        Format::Table => Box::new(text::Text::new(out, answer.columns())),
+        Format::Csv => Box::new(csv::Csv::new(out, answer.columns())?),
+        Format::Json => Box::new(json::Json::array(out, answer.columns())),
+        Format::JsonLines => Box::new(json::Json::lines(out, answer.columns())),
+    };
+    let mut rows = 0;
+    while let Some(batch) = answer.next().await {
+        let batch = batch?;
+        rows += batch.num_rows() as u64;
+        form.add(&batch)?;
+        if form.is_full() {
+            break;
+        }
+    }
+    form.finish()?;
+    Ok(rows)
+}
+
+/// One way to write batches.
+trait Form {
+    /// Takes a batch.
+    fn add(&mut self, batch: &RecordBatch) -> io::Result<()>;
+
+    /// Tells whether more batches would not be shown.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Writes what is left.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        BooleanArray, Float32Array, Float64Array, Int64Array, StringArray,
+        TimestampMicrosecondArray,
+    };
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let seen = TimestampMicrosecondArray::from(vec![1_500_000, 1_795_262_400_000_000, 0]);
+        RecordBatch::try_from_iter_with_nullable([
+            (
+                "label",
+                Arc::new(StringArray::from(vec![Some("bottle"), Some("a,\"b\"\n\u{1b}[31m"), None]))
+                    as Arc<dyn arrow_array::Array>,
+                true,
+            ),
+            ("n", Arc::new(Int64Array::from(vec![Some(1_234_567), Some(-1), None])), true),
+            ("score", Arc::new(Float32Array::from(vec![Some(0.87), Some(f32::NAN), None])), true),
+            ("mean", Arc::new(Float64Array::from(vec![2.0 / 3.0, 1e-9, 1234.5])), true),
+            ("seen", Arc::new(seen.with_timezone("UTC")), true),
+            ("odd", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None])), true),
+        ])
+        .unwrap()
+    }
+
+    async fn printed(format: Format, batches: Vec<RecordBatch>) -> (String, u64) {
+        let (sender, receiver) = mpsc::channel(batches.len() + 1);
+        let answer = Answer::new(batch().schema(), receiver);
+        for item in batches.into_iter().map(Some).chain([None]) {
+            sender.send(Ok(item)).await.unwrap();
+        }
+        let mut out = Vec::new();
+        let rows = print(answer, format, &mut out).await.unwrap();
+        (String::from_utf8(out).unwrap(), rows)
+    }
+
+    #[tokio::test]
+    async fn a_table_is_for_reading() {
+        insta::assert_snapshot!(printed(Format::Table, vec![batch()]).await.0);
+    }
+
+    #[tokio::test]
+    async fn csv_keeps_every_digit() {
+        insta::assert_snapshot!(printed(Format::Csv, vec![batch()]).await.0);
+    }
+
+    #[tokio::test]
+    async fn json_is_one_array_over_all_batches() {
+        let (text, rows) = printed(Format::Json, vec![batch(), batch().slice(0, 1)]).await;
+        assert_eq!(rows, 4);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.as_array().unwrap().len(), 4);
+        insta::assert_snapshot!(text);
+    }
+
+    #[tokio::test]
+    async fn json_lines_are_each_an_object() {
+        let (text, _) = printed(Format::JsonLines, vec![batch()]).await;
+        let labels: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["label"].clone())
+            .collect();
+        assert_eq!(labels[1], "a,\"b\"\n\u{1b}[31m");
+        assert!(labels[2].is_null());
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_rows_has_its_columns() {
+        let (table, rows) = printed(Format::Table, vec![]).await;
+        assert_eq!(rows, 0);
+        assert!(table.contains("label") && table.ends_with("0 rows\n"), "{table}");
+        assert_eq!(printed(Format::Csv, vec![]).await.0, "label,n,score,mean,seen,odd\n");
+        assert_eq!(printed(Format::Json, vec![]).await.0, "[]\n");
+        assert_eq!(printed(Format::JsonLines, vec![]).await.0, "");
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_cut_for_reading_and_said_so() {
+        let batches = vec![batch(); MAX_TEXT_ROWS / 3 + 2];
+        let (table, _) = printed(Format::Table, batches).await;
+        let last = table.lines().last().unwrap();
+        assert_eq!(
+            last,
+            "the first 1000 rows; there are more: add LIMIT, or print csv, json or jsonl"
+        );
+    }
+
+    #[test]
+    fn a_format_is_read_from_its_name() {
+        assert_eq!("jsonl".parse(), Ok(Format::JsonLines));
+        assert_eq!(
+            "xml".parse::<Format>().unwrap_err().to_string(),
+            "read format: \"xml\" is not known, expected table, csv, json or jsonl"
+        );
+    }
+}

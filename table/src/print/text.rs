@@ -1,0 +1,128 @@
+//! The text table: for reading, so it is cut in length and its fractions are short.
+
+use std::io::{self, Write};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, TableComponent, presets};
+
+use super::Form;
+use super::value::{Value, Values, is_number};
+
+/// Most rows of a text table.
+pub const MAX_TEXT_ROWS: usize = 1_000;
+/// Digits after the point.
+const DECIMALS: usize = 4;
+/// Below this, [`DECIMALS`] digits would show a zero.
+const SMALLEST: f64 = 0.000_05;
+/// What stands for a value that is missing.
+const MISSING: &str = "-";
+
+/// A text table in the making.
+pub(super) struct Text<'a> {
+    out: &'a mut (dyn Write + Send),
+    table: Table,
+    rows: usize,
+    more: bool,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(out: &'a mut (dyn Write + Send), columns: &SchemaRef) -> Self {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        table.set_style(TableComponent::HeaderLines, '─');
+        table.set_style(TableComponent::MiddleHeaderIntersections, '─');
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(columns.fields().iter().map(|field| printable(field.name())));
+        for (column, field) in table.column_iter_mut().zip(columns.fields()) {
+            if is_number(field.data_type()) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        Self { out, table, rows: 0, more: false }
+    }
+}
+
+impl Form for Text<'_> {
+    fn add(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        let values = Values::of(batch)?;
+        let room = MAX_TEXT_ROWS - self.rows;
+        self.more = values.rows() > room;
+        for row in 0..values.rows().min(room) {
+            let cells = values.row(row).map(|value| value.map(cell));
+            self.table.add_row(cells.collect::<io::Result<Vec<_>>>()?);
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.more
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        for line in self.table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        match self.rows {
+            rows if self.more => writeln!(
+                self.out,
+                "the first {rows} rows; there are more: add LIMIT, or print csv, json or jsonl"
+            ),
+            1 => writeln!(self.out, "1 row"),
+            rows => writeln!(self.out, "{rows} rows"),
+        }
+    }
+}
+
+fn cell(value: Value) -> Cell {
+    Cell::new(match value {
+        Value::Missing => MISSING.to_owned(),
+        Value::Real(text) => short(&text),
+        Value::Whole(text) | Value::Bool(text) => text,
+        Value::Text(text) => printable(&text),
+    })
+}
+
+/// A fraction with at most [`DECIMALS`] digits, as written when that would make it look like zero.
+fn short(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(number) if number == 0.0 || number.abs() >= SMALLEST => {
+            let cut = format!("{number:.DECIMALS$}");
+            cut.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Text without what a terminal would obey.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_short_and_never_a_false_zero() {
+        for (full, shown) in [
+            ("0.8432194829", "0.8432"),
+            ("2.0", "2"),
+            ("1e-9", "1e-9"),
+            ("0.0", "0"),
+            ("-0.5", "-0.5"),
+        ] {
+            assert_eq!(short(full), shown);
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        assert_eq!(printable("\u{1b}[2Jgrün\n"), "\\u{1b}[2Jgrün\\n");
+    }
+}

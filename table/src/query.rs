@@ -1,0 +1,274 @@
+//! One query from its text to its last batch, on the table's own threads.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use datafusion::common::DataFusionError;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::SQLOptions;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use futures::StreamExt as _;
+use services::delivery::{Snapshot, snapshot, table_schema};
+use services::{ErrorKind, PortError};
+use tokio::sync::oneshot;
+
+use crate::answer::BatchSender;
+use crate::detections::Detections;
+use crate::error::{QueryError, SqlError};
+use crate::files::{FiledRows, unreadable};
+use crate::sql::VIEWS;
+use crate::translate::{Scope, is_about_files, translate};
+
+/// The name of the one table that is no view.
+const DETECTIONS: &str = "detections";
+
+/// A query and what it runs on.
+pub(crate) struct Query {
+    pub(crate) sql: String,
+    pub(crate) buffer: PathBuf,
+    pub(crate) context: SessionContext,
+    pub(crate) memory_bytes: usize,
+}
+
+impl Query {
+    /// Runs the query: columns (or why there are none) to `planned`, then batches to `batches`.
+    pub(crate) async fn run(
+        self,
+        planned: oneshot::Sender<Result<SchemaRef, QueryError>>,
+        batches: BatchSender,
+    ) {
+        let (rows, files) = match self.start().await {
+            Ok(started) => started,
+            Err(error) => {
+                // Nobody waits any more where sending fails, here and below.
+                let _ = planned.send(Err(error));
+                return;
+            }
+        };
+        if planned.send(Ok(rows.schema())).is_ok() {
+            tokio::select! {
+                biased;
+                () = batches.closed() => {}
+                () = self.send_all(rows, &files, &batches) => {}
+            }
+        }
+    }
+
+    async fn start(&self) -> Result<(SendableRecordBatchStream, Vec<PathBuf>), QueryError> {
+        let statement = question(&self.sql)?;
+        let buffer = self.buffer.clone();
+        let (detections, files) =
+            blocking(move || take_snapshot(&buffer)).await?.map_err(QueryError::Rows)?;
+        let rows = match self.plan(statement, detections).await {
+            Ok(frame) => frame.execute_stream().await,
+            Err(Planning::Refused(error)) => return Err(error),
+            Err(Planning::Failed(error)) => Err(error),
+        };
+        match rows {
+            Ok(rows) => Ok((rows, files)),
+            Err(error) => Err(self.failed(error, &files).await),
+        }
+    }
+
+    async fn plan(
+        &self,
+        statement: Statement,
+        detections: Detections,
+    ) -> Result<DataFrame, Planning> {
+        self.context.register_table(DETECTIONS, Arc::new(detections))?;
+        for view in &VIEWS {
+            self.context.sql(view.sql).await?;
+        }
+        let plan = self.context.state().statement_to_plan(statement).await?;
+        let only_questions = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        only_questions.verify_plan(&plan).map_err(|_| Planning::Refused(refused(&self.sql)))?;
+        Ok(self.context.execute_logical_plan(plan).await?)
+    }
+
+    async fn send_all(
+        &self,
+        mut rows: SendableRecordBatchStream,
+        files: &[PathBuf],
+        batches: &BatchSender,
+    ) {
+        loop {
+            let batch = rows.next().await;
+            if self.send(batch, files, batches).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        batch: Option<Result<RecordBatch, DataFusionError>>,
+        files: &[PathBuf],
+        batches: &BatchSender,
+    ) -> ControlFlow<()> {
+        let item = match batch {
+            Some(Ok(batch)) if batch.num_rows() == 0 => return ControlFlow::Continue(()),
+            Some(Ok(batch)) => Ok(Some(batch)),
+            Some(Err(error)) => Err(self.failed(error, files).await),
+            None => Ok(None),
+        };
+        let more = matches!(item, Ok(Some(_)));
+        match batches.send(item).await {
+            Ok(()) if more => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    }
+
+    /// Says in words what the engine reports; names the file when one is to blame.
+    async fn failed(&self, error: DataFusionError, files: &[PathBuf]) -> QueryError {
+        if is_about_files(&error) {
+            let files = files.to_vec();
+            if let Ok(Some(cause)) = blocking(move || unreadable(&files)).await {
+                return QueryError::Rows(cause);
+            }
+        }
+        translate(error, &self.scope())
+    }
+
+    fn scope(&self) -> Scope<'_> {
+        let state = self.context.state();
+        let functions = (state.scalar_functions().keys())
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys());
+        Scope {
+            sql: &self.sql,
+            tables: [DETECTIONS].into_iter().chain(VIEWS.iter().map(|view| view.name)).collect(),
+            functions: functions.cloned().collect(),
+            memory_bytes: self.memory_bytes,
+        }
+    }
+}
+
+/// Why there is no plan.
+enum Planning {
+    Refused(QueryError),
+    Failed(DataFusionError),
+}
+
+impl From<DataFusionError> for Planning {
+    fn from(error: DataFusionError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, QueryError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| QueryError::Stopped)
+}
+
+fn take_snapshot(buffer: &Path) -> Result<(Detections, Vec<PathBuf>), PortError> {
+    let Snapshot { files, buffered } = match snapshot(buffer) {
+        Err(error) if error.kind() == ErrorKind::NotFound => nothing_yet(),
+        taken => taken?,
+    };
+    let filed = files.iter().map(|path| FiledRows::look(path)).collect::<Result<_, _>>()?;
+    Ok((Detections::new(filed, buffered), files))
+}
+
+fn nothing_yet() -> Snapshot {
+    Snapshot { files: Vec::new(), buffered: RecordBatch::new_empty(table_schema()) }
+}
+
+/// Reads the text and takes it when it is one question.
+fn question(sql: &str) -> Result<Statement, QueryError> {
+    let scope = Scope { sql, tables: Vec::new(), functions: Vec::new(), memory_bytes: 0 };
+    let mut statements = DFParserBuilder::new(sql)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| translate(error, &scope))?;
+    let statement = statements.pop_front().ok_or_else(|| {
+        let cause = "it is empty, expected a question such as SELECT count(*) FROM detections";
+        QueryError::Sql(SqlError::new(cause.into(), None, None, sql))
+    })?;
+    if !statements.is_empty() {
+        let found = format!("a list of {} statements", statements.len() + 1);
+        return Err(QueryError::Refused { found });
+    }
+    if asks(&statement) { Ok(statement) } else { Err(refused(sql)) }
+}
+
+fn asks(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(statement) => matches!(
+            **statement,
+            SqlStatement::Query(_)
+                | SqlStatement::Explain { .. }
+                | SqlStatement::ExplainTable { .. }
+                | SqlStatement::ShowTables { .. }
+                | SqlStatement::ShowColumns { .. }
+        ),
+        Statement::Explain(_) => true,
+        _ => false,
+    }
+}
+
+fn refused(sql: &str) -> QueryError {
+    let word = sql.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--"));
+    let word = word.and_then(|line| line.split(|c: char| !c.is_alphanumeric()).next());
+    QueryError::Refused {
+        found: match word.map(str::to_uppercase).as_deref() {
+            None | Some("") => "it".to_owned(),
+            Some("SELECT" | "WITH") => "a query that writes".to_owned(),
+            Some("EXPLAIN") => "an explanation of what is no question".to_owned(),
+            Some(word) => word.to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(sql: &str) -> String {
+        question(sql).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn questions_are_taken() {
+        for sql in [
+            "SELECT 1",
+            "SELECT 1;",
+            "-- why\nWITH a AS (SELECT 1) SELECT * FROM a",
+            "VALUES (1)",
+            "EXPLAIN SELECT 1",
+            "DESCRIBE detections",
+            "SHOW TABLES",
+        ] {
+            assert!(question(sql).is_ok(), "{sql} was refused: {}", refusal(sql));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_its_name() {
+        for (sql, name) in [
+            ("DROP TABLE detections", "DROP"),
+            ("insert into detections values (1)", "INSERT"),
+            ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "CREATE"),
+            ("COPY detections TO '/tmp/x.csv'", "COPY"),
+            ("SET datafusion.execution.batch_size = 1", "SET"),
+            ("-- quiet\nDELETE FROM detections", "DELETE"),
+            ("SELECT 1; SELECT 2", "a list of 2 statements"),
+        ] {
+            assert!(refusal(sql).starts_with(&format!("read query: {name} is refused")), "{sql}");
+        }
+    }
+
+    #[test]
+    fn an_empty_text_is_told_what_was_expected() {
+        insta::assert_snapshot!(refusal(" \n-- nothing\n"), @"read query: it is empty, expected a question such as SELECT count(*) FROM detections");
+    }
+}
