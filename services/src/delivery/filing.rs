@@ -47,7 +47,7 @@ pub struct FilingPolicy {
 
 impl Default for FilingPolicy {
     fn default() -> Self {
-        Self { max_bytes: 16 * 1_024 * 1_024, max_rows: 100_000, max_age: Duration::from_secs(300) }
+        Self { max_bytes: 8 * 1_024 * 1_024, max_rows: 100_000, max_age: Duration::from_secs(300) }
     }
 }
 
@@ -290,6 +290,32 @@ mod tests {
         assert_eq!(parts(table.path()), 3);
         assert!(table.path().join("detections/dt=2026-11-21/hour=12").is_dir());
         assert_eq!(frame_ids(table.path()).len(), 5);
+    }
+
+    #[tokio::test]
+    async fn one_files_at_a_time() {
+        let table = tempfile::tempdir().unwrap();
+        let clock = MadeUpClock::at(START);
+        let policy = FilingPolicy { max_age: Duration::ZERO, ..FilingPolicy::default() };
+        let filer = Filer::open(table.path(), policy, clock.clock()).unwrap();
+        put(&filer.work, 0..1);
+        let other = filer.work.lock_file().unwrap();
+        other.lock().unwrap();
+        assert_eq!(filer.file_due().await.unwrap(), Filed::default());
+        drop(other);
+        assert_eq!(filer.file_due().await.unwrap(), Filed { files: 1, rows: 1 });
+    }
+
+    #[tokio::test]
+    async fn a_filer_that_is_told_to_stop_leaves_young_rows_in_the_buffer() {
+        let table = tempfile::tempdir().unwrap();
+        let clock = MadeUpClock::at(START);
+        let filer = Filer::open(table.path(), FilingPolicy::default(), clock.clock()).unwrap();
+        put(&filer.work, 0..1);
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        filer.run(shutdown).await;
+        assert_eq!((parts(table.path()), frame_ids(table.path()).len()), (0, 1));
     }
 
     /// Runs a pass that dies after so many durable steps.

@@ -212,7 +212,7 @@ impl Queue for SqliteQueue {
                 return Ok(received);
             }
             // An arrival and the end of the pause mean the same: look again.
-            drop(timeout(pause.min(left), arrival).await);
+            let _ = timeout(pause.min(left), arrival).await;
             pause = (pause * 2).min(LATER_LOOKS);
         }
     }

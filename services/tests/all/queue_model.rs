@@ -134,7 +134,7 @@ impl Pair {
             }
             Step::Reopen => self.queue = open(&self.folder, self.clock.clock()),
             Step::Replay(letter) => self.replay(letter).await,
-            with_receipt if self.model.receipts.is_empty() => drop(with_receipt),
+            _ if self.model.receipts.is_empty() => {}
             Step::Extend { receipt, lease } => {
                 let (receipt, place) = self.pick(receipt);
                 if let Some(place) = place {
@@ -145,7 +145,9 @@ impl Pair {
             }
             Step::Acknowledge(receipt) => {
                 let (receipt, place) = self.pick(receipt);
-                place.map(|place| self.model.messages.remove(place));
+                if let Some(place) = place {
+                    self.model.messages.remove(place);
+                }
                 agree(self.queue.acknowledge(&[receipt]).await.unwrap().remove(0), place);
             }
             Step::Release { receipt, reason } => {
