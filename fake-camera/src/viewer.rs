@@ -95,6 +95,7 @@ impl Viewer {
         } else if unit.key {
             self.wants_key = false;
         }
-        !self.wants_key && !(faults.no_key_frames && unit.key)
+        let hidden = faults.no_key_frames && unit.key;
+        !self.wants_key && !hidden
     }
 }

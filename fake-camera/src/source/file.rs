@@ -77,3 +77,31 @@ impl Iterator for Playing {
         Some(self.read())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_goes_on_from_round_to_round_without_a_break() {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/media/car-detection.mp4");
+        if !path.exists() {
+            println!("skipped: ../shared/media is missing");
+            return;
+        }
+        let (footage, preview) = FileFootage::open(&path).unwrap();
+        assert_eq!(preview.facts.frame_rate.as_deref(), Some("12.50"));
+        assert_eq!(preview.reorder_ticks, 0);
+        let units: Vec<_> = footage.roll().unwrap().take(800).collect::<Result<_, _>>().unwrap();
+        assert!(units.windows(2).all(|pair| pair[1].pts - pair[0].pts == 7_200));
+        assert_eq!(units[377].data, units[0].data, "377 pictures a round");
+        assert_eq!(units[377].pts, units[0].pts + 377 * 7_200);
+    }
+
+    #[test]
+    fn what_is_no_video_is_named() {
+        let error = FileFootage::open(Path::new(env!("CARGO_MANIFEST_PATH"))).unwrap_err();
+        assert!(error.to_string().contains("Cargo.toml"), "{error}");
+    }
+}

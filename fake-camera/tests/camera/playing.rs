@@ -45,7 +45,7 @@ async fn rtp_time_goes_on_in_frames_and_at_the_pace_of_the_clock() {
     }
     let took = started.elapsed().as_secs_f64();
     let media = f64::from(last.wrapping_sub(first)) / 90_000.0;
-    assert!((media - took).abs() < 0.5, "{media} s of media took {took} s");
+    assert!(media - 0.5 < took && took < media + 5.0, "{media} s of media took {took} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,19 +79,22 @@ async fn the_first_sender_report_comes_first_and_tells_the_wall_clock() {
     let (ntp, reported) = client.report.expect("a report before the first frame");
     let since = f64::from(rtp_time(&frame).wrapping_sub(reported).cast_signed()) / 90_000.0;
     let captured = ntp + since;
-    assert!((captured - unix_now()).abs() < 1.0, "captured {} s ago", unix_now() - captured);
+    assert!((captured - unix_now()).abs() < 2.0, "captured {} s ago", unix_now() - captured);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_watching_makes_no_pictures_and_the_scene_goes_on_later() {
     let camera = serve_scene().await;
     let mut client = Client::play(&camera.url("gate"), tcp()).await.unwrap();
-    let before = client.frame_numbers(3).await;
+    client.frame_numbers(3).await;
     drop(client);
     eventually("the viewer to be gone", async || camera.status()[0].viewers == 0).await;
+    let made = camera.status()[0].units;
     let mut client = Client::play(&camera.url("gate"), tcp()).await.unwrap();
-    let after = client.frame_numbers(3).await;
-    assert!(after[0] > before[2] && after[0] < before[2] + 60, "{before:?}, then {after:?}");
+    let next = u64::from(client.frame_numbers(1).await[0]);
+    // A few frames made ahead of their time were never shown; and a viewer who is quick enough to find the
+    // pictures still coming has to wait for the next key frame, which is 25 frames away at most.
+    assert!((made..made + 35).contains(&next), "frame {next} after {made} frames");
 }
 
 #[tokio::test(flavor = "multi_thread")]
