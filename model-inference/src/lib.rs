@@ -1,1 +1,93 @@
-//! model-inference.
+//! Frame batches in, rows out.
+//!
+//! A worker leases a message, gets its object, decodes each run's pictures, asks the model, and delivers the rows;
+//! the message is acknowledged only after the delivery stream accepted every row of it. Files read in that order:
+//! `receive`, `preprocess`, `model`, `postprocess`, `rows`, `deliver`; `worker` puts them together.
+
+mod backoff;
+mod deliver;
+pub mod model;
+pub mod postprocess;
+pub mod preprocess;
+mod receive;
+mod rows;
+pub mod status;
+pub mod worker;
+
+use anyhow::{Context, bail};
+use services::config::{Config, ModelConfig};
+use services::{ModelName, Ports};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use model::{Model, ModelError};
+use status::ModelState;
+pub use status::StatusBoard;
+use worker::{DRAIN, Worker};
+
+/// Runs a worker for every model of the configuration until `shutdown`, then drains.
+///
+/// A model that cannot be loaded is named on the board and in the log; the others run.
+///
+/// # Errors
+/// When not a single model can be run, or one of them has no queue among the ports.
+pub async fn run(
+    config: &Config,
+    ports: &Ports,
+    board: StatusBoard,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut workers = JoinSet::new();
+    let mut failures = Vec::new();
+    for (name, model_config) in &config.models {
+        match start(name, model_config, config, ports, &board).await {
+            Ok(worker) => {
+                let shutdown = shutdown.clone();
+                workers.spawn(async move { worker.run(shutdown, DRAIN).await });
+            }
+            Err(error) => {
+                let words = format!("{error:#}");
+                tracing::error!(model = %name, error = words, "model is left out");
+                board.update(name, |model| model.state = ModelState::Failed(words.clone()));
+                failures.push(words);
+            }
+        }
+    }
+    if workers.is_empty() && !failures.is_empty() {
+        bail!("{}", failures.join("; "));
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.context("run worker")?;
+    }
+    Ok(())
+}
+
+async fn start(
+    name: &ModelName,
+    model_config: &ModelConfig,
+    config: &Config,
+    ports: &Ports,
+    board: &StatusBoard,
+) -> anyhow::Result<Worker> {
+    board.update(name, |model| model.state = ModelState::Loading);
+    let queue = ports
+        .queues
+        .get(name)
+        .with_context(|| format!("start worker: model {name} has no queue"))?;
+    let model = load_blocking(name.clone(), model_config.clone()).await?;
+    let wanted = model_config.sample.frames;
+    if model.window != wanted {
+        bail!(
+            "start worker: model {name} takes {} frames per run, the configuration has `sample.frames` = {wanted}",
+            model.window
+        );
+    }
+    board.update(name, |status| status.version.clone_from(&model.version));
+    tracing::info!(model = %name, version = model.version, "model loaded");
+    Ok(Worker::start(model, queue.clone(), config, ports, board)?)
+}
+
+async fn load_blocking(name: ModelName, config: ModelConfig) -> Result<Model, ModelError> {
+    let loading = tokio::task::spawn_blocking(move || model::load(&name, &config)).await;
+    loading.unwrap_or_else(|error| Err(ModelError::Unknown(format!("loading panicked: {error}"))))
+}

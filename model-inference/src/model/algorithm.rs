@@ -1,0 +1,118 @@
+//! The extension point: pictures in, detections out.
+
+use std::fmt;
+
+use media::RgbImage;
+use services::ModelName;
+
+use super::ModelError;
+
+/// Something that can be asked about pictures. One instance runs on one thread, a run at a time.
+///
+/// A panic in [`run`](Self::run) costs the batch that was being run; the thread goes on with a fresh instance.
+pub trait Algorithm: Send {
+    /// Pictures per run.
+    fn window(&self) -> u32 {
+        1
+    }
+
+    /// Answers for the last of `pictures`, which are [`window`](Self::window) many, in time order.
+    ///
+    /// # Errors
+    /// When this run came to nothing; the frame is tried again, and answered with an `error` row at last.
+    fn run(&mut self, pictures: &[RgbImage]) -> Result<Vec<Detection>, ModelError>;
+}
+
+/// One answer about a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// The class's index in the model's labels.
+    pub class_id: u32,
+    /// The class's name.
+    pub label: String,
+    /// The confidence, 0 to 1.
+    pub score: f32,
+    /// Where in the picture; none for an answer about the whole of it.
+    pub region: Option<Region>,
+    /// JSON for what has no column: keypoints, mask, radius.
+    pub extra: Option<String>,
+}
+
+/// A box in the picture.
+///
+/// # Units
+/// Fractions of the picture's width and height, all within 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// Width.
+    pub w: f32,
+    /// Height.
+    pub h: f32,
+}
+
+/// A picture's width and height in pixels.
+pub type PictureSize = (u32, u32);
+
+type Make = dyn Fn() -> Result<Box<dyn Algorithm>, ModelError> + Send + Sync;
+type Needs = dyn Fn(PictureSize) -> Option<PictureSize> + Send + Sync;
+
+/// A named, versioned algorithm, from which each thread makes an instance of its own.
+pub struct Model {
+    /// The name in configuration, messages and rows.
+    pub name: ModelName,
+    /// The file's content hash, or the algorithm's own version.
+    pub version: String,
+    /// Pictures per run.
+    pub window: u32,
+    make: Box<Make>,
+    needs: Box<Needs>,
+}
+
+impl Model {
+    /// Takes a way to make instances, after making one to see that it works.
+    ///
+    /// # Errors
+    /// When no instance can be made.
+    pub fn new(
+        name: ModelName,
+        version: impl Into<String>,
+        make: impl Fn() -> Result<Box<dyn Algorithm>, ModelError> + Send + Sync + 'static,
+    ) -> Result<Self, ModelError> {
+        let window = make()?.window();
+        let (make, needs) = (Box::new(make), Box::new(|_| None));
+        Ok(Self { name, version: version.into(), window, make, needs })
+    }
+
+    /// Says how large a picture has to be decoded at least, so that large ones can be decoded smaller.
+    #[must_use]
+    pub fn needing(
+        mut self,
+        needs: impl Fn(PictureSize) -> Option<PictureSize> + Send + Sync + 'static,
+    ) -> Self {
+        self.needs = Box::new(needs);
+        self
+    }
+
+    /// The smallest size at which a picture of size `picture` still serves; none when only its full size does.
+    pub fn needs(&self, picture: PictureSize) -> Option<PictureSize> {
+        (self.needs)(picture)
+    }
+
+    /// Makes an instance for one thread.
+    ///
+    /// # Errors
+    /// When the algorithm cannot start.
+    pub fn instance(&self) -> Result<Box<dyn Algorithm>, ModelError> {
+        (self.make)()
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "model {} version {}", self.name, self.version)
+    }
+}

@@ -1,0 +1,185 @@
+//! From a queue message to pictures: the batch read and checked, its bytes fetched, each frame decoded.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use media::h264::{Decoder, OpenH264Decoder};
+use media::{AccessUnit, RgbImage, jpeg};
+use services::message::ObjectRef;
+use services::object_store::Bucket;
+use services::{ErrorKind, FrameBatch, FrameEntry, FrameFormat, Payload, PortError};
+
+use crate::backoff::Backoff;
+use crate::model::{Model, PictureSize};
+
+/// Most bytes of a batch's payload: bounds what one message can make a worker hold.
+pub(crate) const MAX_PAYLOAD_BYTES: u64 = 256 << 20;
+/// How often a store that is away is asked before the try counts as failed: about a minute in all.
+const FETCH_ATTEMPTS: u32 = 10;
+
+/// Reads a message that was sent to `model`.
+///
+/// # Errors
+/// The reason for the dead letters, when no later try could read it.
+pub(crate) fn parse(body: &str, model: &Model, bucket: &str) -> Result<FrameBatch, String> {
+    let batch = FrameBatch::from_json(body).map_err(|error| error.to_string())?;
+    let refuse = |cause: String| Err(format!("read frame batch: {cause}"));
+    if batch.model != model.name {
+        return refuse(format!(
+            "it asks model {:?}, this is {:?}",
+            batch.model.as_str(),
+            model.name.as_str()
+        ));
+    }
+    if batch.window != model.window {
+        return refuse(format!(
+            "it has {} frames per run, model {:?} takes {}",
+            batch.window,
+            model.name.as_str(),
+            model.window
+        ));
+    }
+    match &batch.payload {
+        Payload::Object(object) if object.bucket != bucket => refuse(format!(
+            "its object is in bucket {:?}, this worker reads {bucket:?}",
+            object.bucket
+        )),
+        Payload::Object(_) if span(&batch).end > MAX_PAYLOAD_BYTES => refuse(format!(
+            "its frames take {} bytes, at most {MAX_PAYLOAD_BYTES} are read",
+            span(&batch).end
+        )),
+        Payload::Inline(_) => match inline(&batch) {
+            Ok(_) => Ok(batch),
+            Err(error) => refuse(error.to_string()),
+        },
+        Payload::Object(_) => Ok(batch),
+    }
+}
+
+/// The bytes of the payload that the batch's frames lie in.
+fn span(batch: &FrameBatch) -> Range<u64> {
+    let start = batch.frames.iter().map(|entry| entry.offset).min().unwrap_or(0);
+    let end =
+        batch.frames.iter().map(|entry| entry.offset.saturating_add(entry.len)).max().unwrap_or(0);
+    start..end
+}
+
+/// A batch's bytes, from the first frame's on.
+#[derive(Clone, Debug)]
+pub(crate) struct FetchedPayload {
+    bytes: Bytes,
+    start: u64,
+}
+
+impl FetchedPayload {
+    /// A frame's own bytes.
+    fn frame(&self, entry: &FrameEntry) -> Option<Bytes> {
+        let start = usize::try_from(entry.offset.checked_sub(self.start)?).ok()?;
+        let end = start.checked_add(usize::try_from(entry.len).ok()?)?;
+        (end <= self.bytes.len()).then(|| self.bytes.slice(start..end))
+    }
+}
+
+/// Gets a batch's bytes, asking again for a while when the store is away; `on_trouble` hears of it.
+///
+/// # Errors
+/// When the object is missing or shorter than the message says, or the store stays away.
+pub(crate) async fn fetch(
+    batch: &FrameBatch,
+    bucket: &Bucket,
+    on_trouble: impl Fn(&PortError),
+) -> Result<FetchedPayload, PortError> {
+    let object = match &batch.payload {
+        Payload::Object(object) => object,
+        Payload::Inline(_) => return inline(batch),
+    };
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+    let mut attempts = 1;
+    loop {
+        match get(object, span(batch), bucket).await {
+            Err(error) if error.is_retryable() && attempts < FETCH_ATTEMPTS => on_trouble(&error),
+            result => return result,
+        }
+        attempts += 1;
+        tokio::time::sleep(backoff.next()).await;
+    }
+}
+
+async fn get(
+    object: &ObjectRef,
+    span: Range<u64>,
+    bucket: &Bucket,
+) -> Result<FetchedPayload, PortError> {
+    let whole = span == (0..object.size);
+    let range = (!whole).then(|| span.clone());
+    let bytes = bucket.store.get(&object.key, range).await?;
+    let expected = span.end - span.start;
+    if bytes.len() as u64 != expected {
+        let cause = format!("{} bytes came, the message says {expected}", bytes.len());
+        let attempt = format!("get object {:?} in bucket {:?}", object.key, object.bucket);
+        return Err(PortError::because(ErrorKind::Corrupt, attempt, cause));
+    }
+    Ok(FetchedPayload { bytes, start: span.start })
+}
+
+fn inline(batch: &FrameBatch) -> Result<FetchedPayload, PortError> {
+    let bytes = batch.payload.inline_bytes().unwrap_or_else(|| Ok(Vec::new()));
+    let bytes = bytes
+        .map_err(|error| PortError::new(ErrorKind::Corrupt, "decode inline payload", error))?;
+    Ok(FetchedPayload { bytes: bytes.into(), start: 0 })
+}
+
+/// Why one frame of a payload is no picture.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("read frame at bytes {offset}+{len}: the payload is shorter")]
+    Outside { offset: u64, len: u64 },
+    #[error(transparent)]
+    Jpeg(#[from] jpeg::JpegError),
+    #[error(transparent)]
+    H264(#[from] media::h264::DecodeError),
+    #[error("decode h264: no picture came of the key frame")]
+    NoPicture,
+}
+
+/// Decodes a frame, at no larger a size than the model needs.
+///
+/// # Errors
+/// When its bytes are damaged or not all there, or it claims more than `max_pixels` pixels.
+pub(crate) fn decode(
+    entry: &FrameEntry,
+    payload: &FetchedPayload,
+    model: &Model,
+    max_pixels: u64,
+) -> Result<RgbImage, FrameError> {
+    let bytes =
+        payload.frame(entry).ok_or(FrameError::Outside { offset: entry.offset, len: entry.len })?;
+    match entry.format {
+        FrameFormat::Jpeg => {
+            let at_least = model.needs((entry.width, entry.height));
+            Ok(jpeg::decode(&bytes, at_least, max_pixels)?)
+        }
+        FrameFormat::H264 => {
+            key_frame(bytes, entry, model.needs((entry.width, entry.height)), max_pixels)
+        }
+    }
+}
+
+fn key_frame(
+    bytes: Bytes,
+    entry: &FrameEntry,
+    at_least: Option<PictureSize>,
+    max_pixels: u64,
+) -> Result<RgbImage, FrameError> {
+    let unit = AccessUnit::from_annex_b(bytes, entry.media_time.0, entry.media_time.0);
+    let mut decoder = OpenH264Decoder::new(max_pixels)?;
+    let mut pictures = decoder.decode(&unit)?;
+    pictures.extend(decoder.flush()?);
+    let picture = pictures.into_iter().next().ok_or(FrameError::NoPicture)?;
+    let picture = match at_least {
+        Some((width, _)) if width < picture.width() => picture.scaled(width),
+        _ => picture,
+    };
+    Ok(picture.to_rgb())
+}

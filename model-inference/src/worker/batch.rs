@@ -1,0 +1,234 @@
+//! One message's way, in a straight line: parse → fetch → decode → run → rows → deliver → how it ends.
+//!
+//! On each try the frames that could be answered are, and their rows delivered; when others failed the message is
+//! given back. On the last try those get `error` rows and the message goes to the dead letters.
+
+use std::sync::Arc;
+
+use media::RgbImage;
+use services::feed::FrameResult;
+use services::queue::Received;
+use services::{
+    CaptureTime, Clock, DetectionRow, FrameBatch, FrameEntry, Payload, PortError, Ports, Status,
+};
+
+use super::pool::Pool;
+use crate::deliver::deliver;
+use crate::model::Model;
+use crate::receive::{self, FetchedPayload, FrameError};
+use crate::rows::{Answer, RowMaker};
+use crate::status::StatusBoard;
+
+/// What all batches of one model's worker share.
+#[derive(Debug)]
+pub(crate) struct BatchWorker {
+    pub(crate) model: Arc<Model>,
+    pub(crate) pool: Pool,
+    pub(crate) ports: Ports,
+    pub(crate) board: StatusBoard,
+    pub(crate) clock: Clock,
+    pub(crate) max_pixels: u64,
+    /// Receives before the queue itself gives a message up.
+    pub(crate) max_receives: u32,
+    /// This worker's name in rows.
+    pub(crate) worker: String,
+}
+
+/// How a message ends here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All of its rows are accepted.
+    Acknowledge,
+    /// To be tried again, with the reason of this try's failure.
+    Release(Option<String>),
+    /// To the dead letters, with the reason.
+    Bury(String),
+}
+
+/// Decides how a message ends of which the frames in `failed` came to nothing, each with its reason.
+fn ending(failed: &[(String, String)], frames: usize, receives: u32, max_receives: u32) -> Ending {
+    let Some((frame, reason)) = failed.first() else { return Ending::Acknowledge };
+    let reason = match failed.len() {
+        1 if frames == 1 => reason.clone(),
+        count => format!("{count} of {frames} frames failed, first {frame}: {reason}"),
+    };
+    if receives >= max_receives { Ending::Bury(reason) } else { Ending::Release(Some(reason)) }
+}
+
+/// A run's answer.
+#[derive(Debug)]
+struct Answered<'a> {
+    /// The frame that the answer is about.
+    entry: &'a FrameEntry,
+    answer: Answer,
+    at: CaptureTime,
+}
+
+impl BatchWorker {
+    /// Works on a leased message up to the acceptance of its rows.
+    ///
+    /// # Cancel safety
+    /// Nothing is acknowledged in here: a dropped call leaves the message to be worked on again.
+    pub(crate) async fn step(&self, received: &Received) -> Ending {
+        let batch = match receive::parse(&received.body, &self.model, &self.ports.bucket.name) {
+            Ok(batch) => batch,
+            Err(reason) => return Ending::Bury(reason),
+        };
+        let answers = self.answers(&batch).await;
+        let failed = failures(&batch, &answers);
+        let ending = ending(&failed, answers.len(), received.receives, self.max_receives);
+        let results = self.results(&batch, &answers, matches!(ending, Ending::Bury(_)));
+        match self.deliver(&batch, results).await {
+            Ok(()) => ending,
+            Err(error) if received.receives >= self.max_receives => Ending::Bury(error.to_string()),
+            Err(error) => Ending::Release(Some(error.to_string())),
+        }
+    }
+
+    async fn answers<'a>(&self, batch: &'a FrameBatch) -> Vec<Answered<'a>> {
+        let fetched = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error)).await;
+        self.clear_trouble();
+        let fetched = fetched.map_err(|error| error.to_string());
+        let mut answers = Vec::new();
+        for window in batch.frames.chunks(batch.window.max(1) as usize) {
+            let Some(entry) = window.last() else { continue };
+            let answer = match &fetched {
+                _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
+                    Answer::Late
+                }
+                Ok(payload) => self.answer(window, payload).await,
+                Err(reason) => Answer::Failed(reason.clone()),
+            };
+            answers.push(Answered { entry, answer, at: self.clock.now() });
+        }
+        answers
+    }
+
+    async fn answer(&self, window: &[FrameEntry], payload: &FetchedPayload) -> Answer {
+        match self.decode(window, payload).await {
+            Ok(pictures) => match self.pool.run(pictures).await {
+                Ok(detections) => Answer::Found(detections),
+                Err(error) => Answer::Failed(error.to_string()),
+            },
+            Err(reason) => Answer::Failed(reason),
+        }
+    }
+
+    async fn decode(
+        &self,
+        window: &[FrameEntry],
+        payload: &FetchedPayload,
+    ) -> Result<Vec<RgbImage>, String> {
+        let (window, payload) = (window.to_vec(), payload.clone());
+        let (model, max_pixels) = (Arc::clone(&self.model), self.max_pixels);
+        let decode = move || {
+            let frames = window.iter();
+            frames.map(|entry| receive::decode(entry, &payload, &model, max_pixels)).collect()
+        };
+        let decoded: Result<Result<_, FrameError>, _> = tokio::task::spawn_blocking(decode).await;
+        match decoded {
+            Ok(pictures) => pictures.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("decode frame: {error}")),
+        }
+    }
+
+    /// The rows of each frame that has some to deliver on this try.
+    fn results(
+        &self,
+        batch: &FrameBatch,
+        answers: &[Answered<'_>],
+        is_last_try: bool,
+    ) -> Vec<Vec<DetectionRow>> {
+        let object_uri = match &batch.payload {
+            Payload::Object(object) => Some(self.ports.bucket.object_uri(&object.key)),
+            Payload::Inline(_) => None,
+        };
+        let (model_version, worker) = (self.model.version.as_str(), self.worker.as_str());
+        let maker = RowMaker { batch, model_version, object_uri, worker };
+        let due =
+            answers.iter().filter(|run| is_last_try || !matches!(run.answer, Answer::Failed(_)));
+        due.map(|run| maker.rows(run.entry, &run.answer, run.at)).collect()
+    }
+
+    async fn deliver(
+        &self,
+        batch: &FrameBatch,
+        results: Vec<Vec<DetectionRow>>,
+    ) -> Result<(), PortError> {
+        let rows: Vec<DetectionRow> = results.iter().flatten().cloned().collect();
+        let delivered =
+            deliver(self.ports.delivery.as_ref(), rows, |error| self.trouble(error)).await;
+        self.clear_trouble();
+        delivered?;
+        self.count(batch, &results);
+        for rows in results {
+            if let Err(error) = self.ports.feed.publish(Arc::new(FrameResult { rows })).await {
+                tracing::debug!(%error, "result not published");
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, batch: &FrameBatch, results: &[Vec<DetectionRow>]) {
+        self.board.update(&self.model.name, |model| {
+            let counts = model.streams.entry(batch.stream.clone()).or_default();
+            for rows in results {
+                counts.rows += rows.len() as u64;
+                match rows.first() {
+                    Some(row) if row.status == Status::Error => counts.errors += 1,
+                    Some(row) => {
+                        counts.inferred += 1;
+                        counts.latency.record(row.latency_ms);
+                    }
+                    None => {}
+                }
+            }
+        });
+    }
+
+    /// Shows what is being waited for.
+    pub(super) fn trouble(&self, error: &PortError) {
+        tracing::warn!(model = %self.model.name, %error, "waiting to try again");
+        self.board.update(&self.model.name, |model| model.trouble = Some(error.to_string()));
+    }
+
+    /// Shows that the wait is over.
+    pub(super) fn clear_trouble(&self) {
+        self.board.update(&self.model.name, |model| model.trouble = None);
+    }
+}
+
+fn failures(batch: &FrameBatch, answers: &[Answered<'_>]) -> Vec<(String, String)> {
+    let failure = |run: &Answered<'_>| match &run.answer {
+        Answer::Failed(reason) => Some((batch.frame_id(run.entry).to_string(), reason.clone())),
+        Answer::Found(_) | Answer::Late => None,
+    };
+    answers.iter().filter_map(failure).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(count: usize) -> Vec<(String, String)> {
+        vec![("gate/1/2".to_owned(), "decode jpeg: damaged".to_owned()); count]
+    }
+
+    #[test]
+    fn a_message_without_failures_is_acknowledged_on_any_try() {
+        assert_eq!(ending(&[], 3, 1, 5), Ending::Acknowledge);
+        assert_eq!(ending(&[], 3, 9, 5), Ending::Acknowledge);
+    }
+
+    #[test]
+    fn a_message_with_failures_is_tried_again_until_the_last_try() {
+        let reason = "2 of 3 frames failed, first gate/1/2: decode jpeg: damaged".to_owned();
+        assert_eq!(ending(&failed(2), 3, 4, 5), Ending::Release(Some(reason.clone())));
+        assert_eq!(ending(&failed(2), 3, 5, 5), Ending::Bury(reason));
+    }
+
+    #[test]
+    fn the_reason_of_a_lone_frame_is_the_message_s() {
+        assert_eq!(ending(&failed(1), 1, 1, 1), Ending::Bury("decode jpeg: damaged".into()));
+    }
+}

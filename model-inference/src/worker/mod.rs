@@ -1,0 +1,312 @@
+//! One model's worker: messages in, each brought to its end by a task of its own, as many at once as there are
+//! model threads and places for prefetched batches.
+//!
+//! A message is acknowledged after the delivery stream accepted all of its rows and never before; one whose lease
+//! is lost is left to its new owner. At shutdown nothing new is taken, and what is being worked on has
+//! [`DRAIN`] to end; what has not ended by then is given back.
+
+mod batch;
+mod lease;
+mod pool;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use services::config::{Config, InferConfig};
+use services::queue::{MAX_BATCH_ENTRIES, Outcome, Received};
+use services::{Clock, PortError, Ports, WorkQueue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::model::Model;
+use crate::status::{ModelState, StatusBoard};
+use batch::{BatchWorker, Ending};
+use lease::{HeldLease, Leases};
+use pool::Pool;
+
+/// Longest that batches in work are waited for at shutdown.
+pub const DRAIN: Duration = Duration::from_secs(15);
+/// Longest that giving a message back may take when there is no time left.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The worker of one model.
+#[derive(Debug)]
+pub struct Worker {
+    batches: Arc<BatchWorker>,
+    queue: WorkQueue,
+    infer: InferConfig,
+    slots: Arc<Semaphore>,
+    leases: Arc<Leases>,
+}
+
+impl Worker {
+    /// Makes a worker for a loaded model and starts the model's threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        model: Model,
+        queue: WorkQueue,
+        config: &Config,
+        ports: &Ports,
+        board: &StatusBoard,
+    ) -> io::Result<Self> {
+        let model = Arc::new(model);
+        let infer = config.infer.clone();
+        let instances = instances(&infer);
+        let batches = BatchWorker {
+            pool: Pool::start(&model, instances)?,
+            model,
+            ports: ports.clone(),
+            board: board.clone(),
+            clock: Clock::system(),
+            max_pixels: infer.max_pixels,
+            max_receives: config.queue.max_receives,
+            worker: infer.worker.clone().unwrap_or_else(default_name),
+        };
+        let slots = Arc::new(Semaphore::new(instances + infer.prefetch));
+        let leases = Leases::new(infer.lease.duration());
+        Ok(Self { batches: Arc::new(batches), queue, infer, slots, leases })
+    }
+
+    /// Works until `shutdown`, then waits up to `drain` for what is in work.
+    pub async fn run(&self, shutdown: CancellationToken, drain: Duration) {
+        let (stop_leases, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let keeping = tokio::spawn({
+            let (leases, queue) = (Arc::clone(&self.leases), Arc::clone(&self.queue.queue));
+            let stop = stop_leases.clone();
+            async move { leases.keep(queue.as_ref(), stop).await }
+        });
+        self.update(|model| model.state = ModelState::Ready);
+        let mut tasks = JoinSet::new();
+        self.take_in(&mut tasks, &shutdown, &hurry).await;
+        if tokio::time::timeout(drain, join(&mut tasks)).await.is_err() {
+            hurry.cancel();
+            join(&mut tasks).await;
+        }
+        stop_leases.cancel();
+        if keeping.await.is_err() {
+            tracing::error!(model = %self.batches.model.name, "lease keeper panicked");
+        }
+        self.update(|model| model.state = ModelState::Stopped);
+    }
+
+    /// Takes messages and starts a task for each, until `shutdown`.
+    async fn take_in(
+        &self,
+        tasks: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+        hurry: &CancellationToken,
+    ) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            let slots = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                slots = self.free_slots() => slots,
+            };
+            // Not dropped at shutdown: a message leased by a dropped call would be idle for a whole lease.
+            let (lease, wait) = (self.infer.lease.duration(), self.infer.wait.duration());
+            match self.queue.queue.receive(slots.len(), lease, wait).await {
+                Ok(received) => {
+                    backoff.reset();
+                    self.begin(tasks, received, slots, hurry);
+                }
+                Err(error) => {
+                    self.batches.trouble(&error);
+                    tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => return,
+                        () = tokio::time::sleep(backoff.next()) => self.batches.clear_trouble(),
+                    }
+                }
+            }
+            while tasks.try_join_next().is_some() {}
+        }
+    }
+
+    /// Waits for one free slot and takes those that are free besides.
+    async fn free_slots(&self) -> Vec<OwnedSemaphorePermit> {
+        let first = Arc::clone(&self.slots).acquire_owned().await;
+        let mut slots: Vec<_> = first.into_iter().collect();
+        while slots.len() < MAX_BATCH_ENTRIES {
+            match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(slot) => slots.push(slot),
+                Err(_) => break,
+            }
+        }
+        slots
+    }
+
+    fn begin(
+        &self,
+        tasks: &mut JoinSet<()>,
+        received: Vec<Received>,
+        slots: Vec<OwnedSemaphorePermit>,
+        hurry: &CancellationToken,
+    ) {
+        let since = Instant::now();
+        for (message, slot) in received.into_iter().zip(slots) {
+            let lease = self.leases.hold(message.receipt.clone(), since);
+            let task = MessageTask {
+                batches: Arc::clone(&self.batches),
+                queue: self.queue.clone(),
+                message,
+                lease,
+                hurry: hurry.clone(),
+            };
+            tasks.spawn(async move {
+                task.run().await;
+                drop(slot);
+            });
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut crate::status::ModelStatus)) {
+        self.batches.board.update(&self.batches.model.name, change);
+    }
+}
+
+/// One message from its lease to its end.
+struct MessageTask {
+    batches: Arc<BatchWorker>,
+    queue: WorkQueue,
+    message: Received,
+    lease: HeldLease,
+    hurry: CancellationToken,
+}
+
+impl MessageTask {
+    async fn run(self) {
+        let _in_flight = InFlight::enter(&self.batches);
+        let ending = tokio::select! {
+            biased;
+            () = self.lease.lost.cancelled() => {
+                tracing::warn!(model = %self.batches.model.name, "lease lost, message left to its new owner");
+                self.count(|model| model.lost_leases += 1);
+                return;
+            }
+            () = self.hurry.cancelled() => Ending::Release(None),
+            ending = self.batches.step(&self.message) => ending,
+        };
+        let settling = self.settle(&ending);
+        let settled = tokio::select! {
+            biased;
+            settled = settling => settled,
+            () = farewell(&self.hurry) => return,
+        };
+        match settled {
+            Ok(()) => self.note(&ending),
+            Err(error) => {
+                tracing::warn!(model = %self.batches.model.name, %error, "message comes again");
+            }
+        }
+    }
+
+    /// Tells the queue, asking again while it is away: the lease is held meanwhile.
+    async fn settle(&self, ending: &Ending) -> Result<(), PortError> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        loop {
+            match self.tell(ending).await {
+                Err(error) if error.is_retryable() && !self.lease.lost.is_cancelled() => {
+                    self.batches.trouble(&error);
+                }
+                settled => {
+                    self.batches.clear_trouble();
+                    return settled;
+                }
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+
+    async fn tell(&self, ending: &Ending) -> Result<(), PortError> {
+        let receipt = &self.message.receipt;
+        match ending {
+            Ending::Acknowledge => {
+                only(self.queue.queue.acknowledge(std::slice::from_ref(receipt)).await?)
+            }
+            Ending::Release(reason) => {
+                only(self.queue.queue.release(&[(receipt.clone(), reason.clone())]).await?)
+            }
+            Ending::Bury(reason) => self.queue.dead.bury(receipt, reason).await,
+        }
+    }
+
+    fn note(&self, ending: &Ending) {
+        let model = &self.batches.model.name;
+        match ending {
+            Ending::Acknowledge | Ending::Release(None) => {}
+            Ending::Release(Some(reason)) => {
+                tracing::warn!(%model, receives = self.message.receives, reason, "batch failed, tried again");
+                self.count(|model| model.retried += 1);
+            }
+            Ending::Bury(reason) => {
+                tracing::error!(%model, reason, "batch given up, see the dead letters");
+                self.count(|model| model.buried += 1);
+            }
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut crate::status::ModelStatus)) {
+        self.batches.board.update(&self.batches.model.name, change);
+    }
+}
+
+/// Counts a message as in flight for as long as it lives, also through a panic.
+struct InFlight<'a>(&'a BatchWorker);
+
+impl<'a> InFlight<'a> {
+    fn enter(batches: &'a BatchWorker) -> Self {
+        batches.board.update(&batches.model.name, |model| model.in_flight += 1);
+        Self(batches)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.board.update(&self.0.model.name, |model| model.in_flight -= 1);
+    }
+}
+
+/// The outcome of a batch of one entry.
+fn only(outcomes: Vec<Outcome>) -> Result<(), PortError> {
+    outcomes.into_iter().next().unwrap_or_else(|| {
+        let cause = "it gave no outcome for the entry";
+        Err(PortError::because(
+            services::ErrorKind::Unavailable,
+            "settle message with the queue",
+            cause,
+        ))
+    })
+}
+
+async fn farewell(hurry: &CancellationToken) {
+    hurry.cancelled().await;
+    tokio::time::sleep(FAREWELL).await;
+}
+
+async fn join(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a batch's task panicked, its message comes again");
+        }
+    }
+}
+
+fn instances(infer: &InferConfig) -> usize {
+    match infer.instances {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        instances => instances,
+    }
+}
+
+/// Host name and process id.
+fn default_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.map_or_else(|_| "worker".to_owned(), |host| host.trim().to_owned());
+    format!("{host}-{}", std::process::id())
+}

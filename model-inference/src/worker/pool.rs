@@ -1,0 +1,134 @@
+//! The model's own threads: one instance on each, a bounded channel before them.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, thread};
+
+use media::RgbImage;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Algorithm, Detection, Model, ModelError};
+
+/// Threads that run a model. They end when the pool is dropped, after the run they are in.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    jobs: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+struct Job {
+    pictures: Vec<RgbImage>,
+    reply: oneshot::Sender<Result<Vec<Detection>, ModelError>>,
+}
+
+impl Pool {
+    /// Starts `instances` threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn start(model: &Arc<Model>, instances: usize) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(1);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..instances {
+            let (model, queue) = (Arc::clone(model), Arc::clone(&queue));
+            let builder = thread::Builder::new().name(format!("{}-{number}", model.name));
+            builder.spawn(move || serve(&model, &queue))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Runs the model on the pictures of one window.
+    ///
+    /// # Errors
+    /// When the run fails or panics.
+    ///
+    /// # Cancel safety
+    /// A run that nobody waits for any more is not begun.
+    pub(crate) async fn run(&self, pictures: Vec<RgbImage>) -> Result<Vec<Detection>, ModelError> {
+        let ended = || ModelError::Run("the model's threads have ended".into());
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job { pictures, reply }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn serve(model: &Model, queue: &Mutex<mpsc::Receiver<Job>>) {
+    let mut instance = None;
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(Job { pictures, reply }) = job else { return };
+        if reply.is_closed() {
+            continue;
+        }
+        // Whoever asked may have gone away meanwhile.
+        let _ = reply.send(run_once(model, &mut instance, &pictures));
+    }
+}
+
+/// Runs the instance, made first where there is none. One that panicked is not used again.
+fn run_once(
+    model: &Model,
+    instance: &mut Option<Box<dyn Algorithm>>,
+    pictures: &[RgbImage],
+) -> Result<Vec<Detection>, ModelError> {
+    let mut taken = match instance.take() {
+        Some(taken) => taken,
+        None => model.instance()?,
+    };
+    match catch_unwind(AssertUnwindSafe(|| taken.run(pictures))) {
+        Ok(result) => {
+            *instance = Some(taken);
+            result
+        }
+        Err(panic) => Err(ModelError::Run(format!("it panicked: {}", words(panic.as_ref())))),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use services::ModelName;
+
+    use super::*;
+
+    /// Panics on its third run, and says by `class_id` how many runs it had.
+    struct Fragile(u32);
+
+    impl Algorithm for Fragile {
+        fn run(&mut self, _: &[RgbImage]) -> Result<Vec<Detection>, ModelError> {
+            self.0 += 1;
+            assert!(self.0 < 3, "run {} is too many", self.0);
+            let label = "run".to_owned();
+            Ok(vec![Detection { class_id: self.0, label, score: 1.0, region: None, extra: None }])
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_run_and_a_fresh_instance_goes_on() {
+        let made = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&made);
+        let name = ModelName::new("fragile").unwrap();
+        let make = move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Ok(Box::new(Fragile(0)) as Box<dyn Algorithm>)
+        };
+        let model = Arc::new(Model::new(name, "1", make).unwrap());
+        let pool = Pool::start(&model, 1).unwrap();
+        let mut runs = Vec::new();
+        for _ in 0..4 {
+            runs.push(
+                pool.run(vec![]).await.map(|found| found[0].class_id).map_err(|e| e.to_string()),
+            );
+        }
+        let panicked = Err("run model: it panicked: run 3 is too many".to_owned());
+        assert_eq!(runs, [Ok(1), Ok(2), panicked, Ok(1)]);
+        assert_eq!(made.load(Ordering::SeqCst), 3, "one to see that it works, two for the thread");
+    }
+}

@@ -1,0 +1,256 @@
+//! A place to try workers in: the embedded adapters in a temporary folder, with rows recorded as they are
+//! accepted.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use media::RgbImage;
+use model_inference::StatusBoard;
+use model_inference::model::{Algorithm, Detection, Model, ModelError};
+use model_inference::status::ModelStatus;
+use model_inference::worker::Worker;
+use services::config::{Config, Overrides, parse};
+use services::delivery::DeliveryStream;
+use services::message::ObjectRef;
+use services::queue::DeadLetter;
+use services::{
+    CaptureClock, CaptureTime, DetectionRow, Embedded, Epoch, FrameBatch, FrameEntry, FrameFormat,
+    MediaTime, ModelName, Payload, PortError, Ports, Seq, StreamId, open_embedded,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls until `condition` holds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) fn shared_media(file: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/media").join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("skipped: ../shared/media is missing");
+    None
+}
+
+pub(crate) fn model_name() -> ModelName {
+    ModelName::new("m").unwrap()
+}
+
+/// A model that answers by a function.
+pub(crate) fn model_of(
+    answer: impl Fn(&RgbImage) -> Result<Vec<Detection>, ModelError> + Clone + Send + Sync + 'static,
+) -> Model {
+    struct Closure<F>(F);
+    impl<F: Fn(&RgbImage) -> Result<Vec<Detection>, ModelError> + Send> Algorithm for Closure<F> {
+        fn run(&mut self, pictures: &[RgbImage]) -> Result<Vec<Detection>, ModelError> {
+            (self.0)(&pictures[0])
+        }
+    }
+    Model::new(model_name(), "1", move || Ok(Box::new(Closure(answer.clone())))).unwrap()
+}
+
+/// A model that finds one thing in every picture.
+pub(crate) fn one_thing() -> Model {
+    model_of(|_| Ok(vec![thing()]))
+}
+
+pub(crate) fn thing() -> Detection {
+    Detection { class_id: 0, label: "thing".into(), score: 0.5, region: None, extra: None }
+}
+
+pub(crate) fn jpeg_of(width: u32, height: u32) -> Vec<u8> {
+    let (y, c) = ((width * height) as usize, (width.div_ceil(2) * height.div_ceil(2)) as usize);
+    let planes =
+        media::Planes { y: vec![90; y].into(), u: vec![120; c].into(), v: vec![140; c].into() };
+    let picture = media::Picture::new(width, height, planes, media::Colour::JPEG, 0).unwrap();
+    media::jpeg::encode(&picture, 80).unwrap()
+}
+
+/// What the delivery stream says about a row when asked for the n-th time.
+type Script = dyn FnMut(u32, &DetectionRow) -> Result<(), PortError> + Send;
+
+/// A delivery stream that keeps what it accepted, and refuses what its script says.
+pub(crate) struct Recorder {
+    accepted: Mutex<Vec<DetectionRow>>,
+    asked: Mutex<BTreeMap<(String, u32), u32>>,
+    script: Mutex<Box<Script>>,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+#[async_trait]
+impl DeliveryStream for Recorder {
+    async fn put(&self, rows: &[DetectionRow]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let outcome = |row: &DetectionRow| {
+            let mut asked = self.asked.lock().unwrap();
+            let times = asked.entry((row.frame_id.clone(), row.detection)).or_default();
+            *times += 1;
+            (self.script.lock().unwrap())(*times, row)?;
+            self.accepted.lock().unwrap().push(row.clone());
+            Ok(())
+        };
+        Ok(rows.iter().map(outcome).collect())
+    }
+}
+
+pub(crate) struct Site {
+    _folder: TempDir,
+    pub(crate) embedded: Embedded,
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) board: StatusBoard,
+    recorder: Arc<Recorder>,
+}
+
+/// A worker that is running.
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        Self::configured("[models.m]\nalgorithm = \"circles\"\n")
+    }
+
+    /// A site with these sections besides the ones that make tests quick.
+    pub(crate) fn configured(models: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "data = \"data\"\n{models}\n[infer]\ninstances = 1\nprefetch = 1\nlease = \"1s\"\n\
+             wait = \"50ms\"\nworker = \"w\"\n[queue]\nmax_receives = 3\n"
+        );
+        let file = folder.path().join("millrace.toml");
+        let config = parse(Some((&text, &file)), &BTreeMap::new(), &Overrides::default()).unwrap();
+        let embedded =
+            open_embedded(&config.data, config.models.keys(), &config.embedded_options()).unwrap();
+        let recorder = Arc::new(Recorder {
+            accepted: Mutex::default(),
+            asked: Mutex::default(),
+            script: Mutex::new(Box::new(|_, _| Ok(()))),
+        });
+        let mut ports = embedded.ports.clone();
+        ports.delivery = Arc::clone(&recorder) as Arc<dyn DeliveryStream>;
+        Self { _folder: folder, embedded, config, ports, board: StatusBoard::new(), recorder }
+    }
+
+    /// Decides what the delivery stream says about rows from now on.
+    pub(crate) fn script(
+        &self,
+        script: impl FnMut(u32, &DetectionRow) -> Result<(), PortError> + Send + 'static,
+    ) {
+        *self.recorder.script.lock().unwrap() = Box::new(script);
+    }
+
+    pub(crate) fn start(&self, model: Model) -> Running {
+        let queue = self.ports.queues[&model_name()].clone();
+        let worker = Worker::start(model, queue, &self.config, &self.ports, &self.board).unwrap();
+        let stop = CancellationToken::new();
+        let shutdown = stop.clone();
+        let task =
+            tokio::spawn(async move { worker.run(shutdown, Duration::from_millis(300)).await });
+        Running { stop, task }
+    }
+
+    /// The message for a bundle of these frames under the key `a/b`, which is not stored yet.
+    pub(crate) fn batch(&self, frames: &[Vec<u8>]) -> FrameBatch {
+        let mut offset = 0;
+        let entry = |(seq, bytes): (u64, &Vec<u8>)| {
+            offset += bytes.len() as u64;
+            FrameEntry {
+                seq: Seq(seq),
+                media_time: MediaTime(i64::try_from(seq).unwrap() * 90_000),
+                captured_at: CaptureTime::from_system(std::time::SystemTime::now()),
+                clock: CaptureClock::Arrival,
+                width: 64,
+                height: 32,
+                format: FrameFormat::Jpeg,
+                offset: offset - bytes.len() as u64,
+                len: bytes.len() as u64,
+            }
+        };
+        let entries: Vec<FrameEntry> = (0..).zip(frames).map(entry).collect();
+        let object =
+            ObjectRef { bucket: self.ports.bucket.name.clone(), key: "a/b".into(), size: offset };
+        FrameBatch {
+            v: FrameBatch::VERSION,
+            stream: StreamId::new("gate").unwrap(),
+            epoch: Epoch(1),
+            model: model_name(),
+            window: 1,
+            frames: entries,
+            payload: Payload::Object(object),
+            deadline: None,
+            reply_to: None,
+            traceparent: String::new(),
+        }
+    }
+
+    pub(crate) async fn store(&self, bytes: Vec<u8>) {
+        self.ports.bucket.store.put("a/b", Bytes::from(bytes)).await.unwrap();
+    }
+
+    pub(crate) async fn send(&self, body: String) {
+        let queue = &self.ports.queues[&model_name()].queue;
+        queue.send(&[body]).await.unwrap().remove(0).unwrap();
+    }
+
+    /// Stores a bundle of these frames and sends its message.
+    pub(crate) async fn submit(&self, frames: &[Vec<u8>]) {
+        self.store(frames.concat()).await;
+        self.send(self.batch(frames).to_json()).await;
+    }
+
+    pub(crate) fn rows(&self) -> Vec<DetectionRow> {
+        self.recorder.accepted.lock().unwrap().clone()
+    }
+
+    /// `seq status` of each accepted row, in order of the frames.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let told = |row: &DetectionRow| format!("{} {}", row.seq.0, row.status.as_str());
+        let mut all: Vec<String> = self.rows().iter().map(told).collect();
+        all.sort();
+        all
+    }
+
+    /// Waits until the queue holds neither work nor leases.
+    pub(crate) async fn done(&self) {
+        eventually("all messages are done with", async || {
+            let counts = self.embedded.queues[&model_name()].counts().await.unwrap();
+            counts.ready + counts.leased == 0
+        })
+        .await;
+    }
+
+    pub(crate) async fn dead(&self) -> Vec<DeadLetter> {
+        self.ports.queues[&model_name()].dead.list(None, 100).await.unwrap()
+    }
+
+    pub(crate) fn status(&self) -> ModelStatus {
+        self.board.snapshot().remove(&model_name()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,169 @@
+//! A worker's ordinary day, and what it owes when its surroundings stumble.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use media::h264::{Encoder, EncoderConfig};
+use media::scene::{Scene, SceneConfig};
+use model_inference::status::ModelState;
+use services::feed::Update;
+use services::{CaptureTime, ErrorKind, FrameFormat, ModelName, Payload, PortError, Status};
+use tokio_util::sync::CancellationToken;
+
+use super::support::{Site, eventually, jpeg_of, model_name, model_of, one_thing, thing};
+
+fn away() -> PortError {
+    PortError::because(ErrorKind::Unavailable, "deliver rows", "throttled")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_becomes_rows_and_is_acknowledged() {
+    let site = Site::new();
+    let mut feed = site.ports.feed.subscribe().await.unwrap();
+    let frames = vec![jpeg_of(64, 32), jpeg_of(64, 32), jpeg_of(64, 32)];
+    site.submit(&frames).await;
+    let worker = site.start(one_thing());
+    site.done().await;
+    assert_eq!(site.told(), ["0 ok", "1 ok", "2 ok"]);
+    let row = &site.rows()[1];
+    assert_eq!(row.frame_id, "gate/0000000000001/0000000001");
+    assert_eq!(row.object_uri, Some(site.ports.bucket.object_uri("a/b")));
+    assert_eq!(row.object_offset, Some(frames[0].len() as u64));
+    assert_eq!((row.worker.as_str(), row.model_version.as_str()), ("w", "1"));
+    let Some(Update::Result(result)) = feed.next().await else { panic!("nothing was published") };
+    assert_eq!(result.rows.len(), 1);
+    worker.stop().await;
+    let counts = &site.status().streams[&row.stream];
+    assert_eq!((counts.inferred, counts.rows, counts.errors), (3, 3, 0));
+    assert_eq!((site.status().in_flight, site.status().state), (0, ModelState::Stopped));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_may_travel_in_the_message() {
+    let site = Site::new();
+    let frames = vec![jpeg_of(64, 32)];
+    let mut batch = site.batch(&frames);
+    batch.payload = Payload::inline(&frames.concat());
+    site.send(batch.to_json()).await;
+    let worker = site.start(model_of(|_| Ok(vec![])));
+    site.done().await;
+    let [row] = site.rows().try_into().unwrap();
+    assert_eq!((row.status, row.object_uri, row.object_offset), (Status::None, None, None));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_frames_are_decoded_here() {
+    let config = SceneConfig::default();
+    let (width, height, fps) = (config.width, config.height, config.fps);
+    let picture = Scene::new(config).unwrap().render(7).picture;
+    let settings = EncoderConfig { width, height, fps, bitrate: 1_000_000, key_interval: 0 };
+    let unit = Encoder::new(settings).unwrap().encode(&picture, true).unwrap();
+    let site = Site::new();
+    let frames = vec![unit.data.to_vec()];
+    let mut batch = site.batch(&frames);
+    batch.frames[0].format = FrameFormat::H264;
+    site.store(frames.concat()).await;
+    site.send(batch.to_json()).await;
+    let worker = site.start(model_of(move |image| {
+        assert_eq!((image.width, image.height), (width, height));
+        Ok(vec![thing()])
+    }));
+    site.done().await;
+    assert_eq!(site.told(), ["0 ok"]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_failed_are_sent_again_and_those_alone() {
+    let site = Site::new();
+    site.script(|times, row| if row.seq.0 % 2 == 0 && times <= 2 { Err(away()) } else { Ok(()) });
+    site.submit(&vec![jpeg_of(64, 32); 4]).await;
+    let worker = site.start(one_thing());
+    site.done().await;
+    assert_eq!(site.told(), ["0 ok", "1 ok", "2 ok", "3 ok"]);
+    assert!(site.dead().await.is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_while_delivery_is_away_and_the_lease_is_kept() {
+    let site = Site::new();
+    let is_away = Arc::new(AtomicBool::new(true));
+    let runs = Arc::new(AtomicU32::new(0));
+    let gate = Arc::clone(&is_away);
+    site.script(move |_, _| if gate.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) });
+    site.submit(&[jpeg_of(64, 32)]).await;
+    let counter = Arc::clone(&runs);
+    let worker = site.start(model_of(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Ok(vec![])
+    }));
+    eventually("the wait is shown", async || site.status().trouble.is_some()).await;
+    // Three leases long nobody else may get it.
+    let queue = &site.ports.queues[&model_name()].queue;
+    let stolen =
+        queue.receive(1, Duration::from_secs(9), Duration::from_millis(3_000)).await.unwrap();
+    assert_eq!(stolen, []);
+    assert!(site.rows().is_empty());
+    is_away.store(false, Ordering::SeqCst);
+    site.done().await;
+    assert_eq!((site.told(), runs.load(Ordering::SeqCst)), (vec!["0 none".to_owned()], 1));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_wants_any_more_is_not_computed() {
+    let site = Site::new();
+    let frames = vec![jpeg_of(64, 32)];
+    let mut batch = site.batch(&frames);
+    batch.deadline = Some(CaptureTime(1));
+    site.store(frames.concat()).await;
+    site.send(batch.to_json()).await;
+    let worker = site.start(model_of(|_| panic!("nobody asked")));
+    site.done().await;
+    let [row] = site.rows().try_into().unwrap();
+    assert_eq!((row.status, row.reason.as_deref()), (Status::Error, Some("deadline")));
+    assert!(site.dead().await.is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_work_at_shutdown_is_given_back_when_it_takes_too_long() {
+    let site = Site::new();
+    site.submit(&[jpeg_of(64, 32)]).await;
+    site.script(|_, _| Err(away()));
+    let worker = site.start(one_thing());
+    eventually("the message is leased", async || site.status().in_flight == 1).await;
+    worker.stop().await;
+    let counts = site.embedded.queues[&model_name()].counts().await.unwrap();
+    assert_eq!((counts.ready, counts.leased, counts.dead), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_cannot_be_loaded_is_named_and_the_others_run() {
+    let models = "[models.m]\nalgorithm = \"sleep:1ms\"\n[models.gone]\npath = \"gone.onnx\"\n";
+    let site = Site::configured(models);
+    site.submit(&[jpeg_of(64, 32)]).await;
+    let stop = CancellationToken::new();
+    let (config, ports, board) = (site.config.clone(), site.ports.clone(), site.board.clone());
+    let shutdown = stop.clone();
+    let running =
+        tokio::spawn(async move { model_inference::run(&config, &ports, board, shutdown).await });
+    site.done().await;
+    assert_eq!(site.told(), ["0 none"]);
+    let gone = site.board.snapshot().remove(&ModelName::new("gone").unwrap()).unwrap();
+    let ModelState::Failed(why) = gone.state else { panic!("{:?}", gone.state) };
+    assert!(why.starts_with("read model ") && why.contains("gone.onnx"), "{why}");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn without_a_single_model_the_run_ends_with_the_reasons() {
+    let site = Site::configured("[models.m]\npath = \"gone.onnx\"\n");
+    let stop = CancellationToken::new();
+    let ended = model_inference::run(&site.config, &site.ports, site.board.clone(), stop).await;
+    assert!(ended.unwrap_err().to_string().contains("gone.onnx"));
+}
