@@ -11,9 +11,8 @@ pub(crate) fn pixel(value: f64) -> u8 {
 }
 
 /// Clamps to a pixel value.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped before")]
 pub(crate) fn clamp(value: i32) -> u8 {
-    value.clamp(0, 255) as u8
+    value.clamp(0, 255).to_le_bytes()[0]
 }
 
 /// Rounds down to an index; a negative value becomes 0.

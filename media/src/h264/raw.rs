@@ -62,7 +62,7 @@ fn copy(planes: &[*mut u8; 3], info: &SBufferInfo) -> Option<RawPicture> {
     }
     // SAFETY: with status 1 the decoder has filled the union's one member.
     let SSysMEMBuffer { iWidth, iHeight, iFormat, iStride } = unsafe { info.UsrData.sSystemBuffer };
-    if iFormat != c_int::try_from(videoFormatI420).ok()? {
+    if iFormat != videoFormatI420 {
         return None;
     }
     let (width, height) = (usize::try_from(iWidth).ok()?, usize::try_from(iHeight).ok()?);
