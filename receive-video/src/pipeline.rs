@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::source::Address;
 use crate::stage::{LaneConfig, Stage};
@@ -83,7 +84,7 @@ struct OneStream {
 /// Runs a stream; its panic is its own failure and nobody else's.
 async fn supervise(one: OneStream) -> anyhow::Result<()> {
     let board = one.board.clone();
-    let ended = match tokio::spawn(one.run()).await {
+    let ended = match AbortOnDropHandle::new(tokio::spawn(one.run())).await {
         Ok(ended) => ended,
         Err(error) => Err(anyhow!(error).context("a task of it panicked")),
     };

@@ -13,6 +13,10 @@ use crate::source::{Address, Arrival, Sessions, Source, SourceError};
 const LOOK: MediaTime = MediaTime(10 * MediaTime::HZ);
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A source whose timestamps do not move is not looked at for ever.
+const LOOK_AT_MOST: Duration = Duration::from_secs(12);
+/// The deepest reordering that H.264 allows (ITU-T H.264 §A.3.1).
+const REORDERED: usize = 16;
 
 /// What a source sends.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,14 +67,12 @@ pub async fn probe(stream: &StreamConfig) -> Result<ProbeReport, SourceError> {
     report
 }
 
-/// A source whose timestamps do not move is not looked at for ever.
-const LOOK_AT_MOST: Duration = Duration::from_secs(12);
-
 #[derive(Debug, Default)]
 struct Look {
     sps: Option<Sps>,
     units: u64,
     bytes: u64,
+    times: Vec<MediaTime>,
     newest: MediaTime,
     last_key: Option<MediaTime>,
     longest_group: Option<MediaTime>,
@@ -81,6 +83,7 @@ impl Look {
     fn unit(&mut self, arrival: &Arrival) {
         let time = arrival.media_time();
         self.units += 1;
+        self.times.push(time);
         self.bytes += arrival.unit.data.len() as u64;
         self.b_frames |= time < self.newest;
         self.newest = self.newest.max(time);
@@ -102,7 +105,7 @@ impl Look {
         };
         let mut report = ProbeReport {
             units: self.units,
-            fps: rate(self.units.saturating_sub(1) as f64),
+            fps: frames_per_second(self.times),
             key_frame_seconds: self.longest_group.map(MediaTime::as_seconds),
             b_frames: self.b_frames,
             bitrate: rate(self.bytes as f64 * 8.0),
@@ -116,6 +119,18 @@ impl Look {
             report.codec = sps.codec;
         }
         report
+    }
+}
+
+/// Pictures per second, by presentation times in decode order.
+#[expect(clippy::cast_precision_loss, reason = "a count of ten seconds")]
+fn frames_per_second(mut times: Vec<MediaTime>) -> f64 {
+    times.sort();
+    // Some of the pictures before the last ones may not have come yet.
+    times.truncate(times.len().saturating_sub(REORDERED).max(times.len().min(2)));
+    match times[..] {
+        [first, .., last] if last > first => (times.len() - 1) as f64 / (last - first).as_seconds(),
+        _ => 0.0,
     }
 }
 

@@ -1,0 +1,136 @@
+//! Cameras over RTSP: the right pictures, their times, logins.
+
+use fake_camera::{CameraConfig, FakeCamera, Fault, Feed, Login, SceneSource, Transports};
+use media::scene::SceneConfig;
+use services::{CaptureClock, CaptureTime};
+
+use crate::site::{Got, Site};
+
+/// A small scene with a key frame every second.
+pub(crate) fn small_scene() -> SceneSource {
+    let scene = SceneConfig { seed: 7, width: 320, height: 180, ..SceneConfig::default() };
+    SceneSource { key_interval: 25, ..SceneSource::new(scene) }
+}
+
+/// Serves one camera, `gate`.
+pub(crate) async fn serve(feed: Feed) -> FakeCamera {
+    FakeCamera::start(CameraConfig::loopback().with("gate", feed)).await.unwrap()
+}
+
+/// A site with the stream `gate` and the model `eye`.
+pub(crate) fn site(url: &str, stream: &str, sample: &str) -> Site {
+    Site::new(&format!(
+        "[receive]\nbackoff_min = \"100ms\"\nbackoff_max = \"500ms\"\nbackoff_unauthorized = \"1s\"\n\
+         connect_timeout = \"5s\"\nkey_frame_timeout = \"3s\"\n\
+         [streams.gate]\nurl = \"{url}\"\n{stream}\n\
+         [models.eye]\nalgorithm = \"circles\"\nsample = {{ {sample} }}"
+    ))
+}
+
+/// Checks that pictures are those that their media times say: 25 a second, without doubles.
+pub(crate) fn check_numbers(frames: &[Got]) {
+    for two in frames.windows(2).filter(|two| two[0].epoch == two[1].epoch) {
+        let ticks = two[1].entry.media_time.0 - two[0].entry.media_time.0;
+        assert!(ticks > 0, "{two:?}");
+        assert_eq!(two[1].number() - two[0].number(), (ticks + 1_800) / 3_600, "{two:?}");
+    }
+}
+
+async fn pictures_over(transport: &str) {
+    let camera = serve(Feed::scene(small_scene()).login(Login::digest("me", "p@ss"))).await;
+    let url = camera.url("gate").replace("rtsp://", "rtsp://me:p%40ss@");
+    let stream = format!("transport = \"{transport}\"");
+    let site = site(&url, &stream, "every = \"200ms\", pick = \"exact\", max_delay = \"100ms\"");
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken >= 12).await;
+    let status = running.status("gate");
+    assert!((15.0..35.0).contains(&status.fps), "{status:?}");
+    running.stop().await.unwrap();
+    let frames = site.frames("eye").await;
+    assert!(frames.len() >= 12);
+    check_numbers(&frames);
+    let last = frames.last().unwrap();
+    assert_eq!(last.entry.clock, CaptureClock::Rtcp);
+    let now = CaptureTime::from_system(std::time::SystemTime::now());
+    let age = last.entry.captured_at.millis_until(now);
+    assert!((-1_000..20_000).contains(&age), "captured {age} ms ago");
+    let account = site.account("gate");
+    assert!(account.closed);
+    assert_eq!(account.account.taken, frames.len() as u64);
+}
+
+#[tokio::test]
+async fn pictures_come_over_tcp_with_a_login() {
+    pictures_over("tcp").await;
+}
+
+#[tokio::test]
+async fn pictures_come_over_udp_with_a_login() {
+    pictures_over("udp").await;
+}
+
+#[tokio::test]
+async fn a_refused_password_is_said_plainly_and_shown_nowhere() {
+    let camera = serve(Feed::scene(small_scene()).login(Login::digest("me", "right"))).await;
+    let url = camera.url("gate").replace("rtsp://", "rtsp://me:hunter2@");
+    let site = site(&url, "", "every = \"1s\"");
+    let running = site.start();
+    let refused = |status: &receive_video::StreamStatus| {
+        status.words.contains("camera gate: it refuses the user name or password")
+    };
+    let status = running.until("gate", "refused", refused).await;
+    let told = format!("{status:?} {:?} {:?}", site.events("gate"), site.config);
+    assert!(!told.contains("hunter2"), "{told}");
+    running.stop().await.unwrap();
+    assert_eq!(site.events("gate")[0].kind, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_transport_that_the_camera_lacks_is_named() {
+    let transports = Transports { tcp: true, udp: false };
+    let camera = serve(Feed { transports, ..Feed::scene(small_scene()) }).await;
+    let site = site(&camera.url("gate"), "transport = \"udp\"", "every = \"1s\"");
+    let running = site.start();
+    let status = running.until("gate", "transport", |status| status.words.contains("461")).await;
+    assert!(status.words.contains("does not offer this transport"), "{status:?}");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_codec_is_named_within_five_seconds() {
+    let sdp = fake_camera::SdpFault { codec: Some("H265".into()), ..Default::default() };
+    let camera = serve(Feed::scene(small_scene()).fault(Fault::WrongSdp(sdp))).await;
+    let site = site(&camera.url("gate"), "", "every = \"1s\"");
+    let began = std::time::Instant::now();
+    let running = site.start();
+    let status = running.until("gate", "codec", |status| status.words.contains("H265")).await;
+    assert!(began.elapsed().as_secs() < 5, "{status:?}");
+    running.stop().await.unwrap();
+    assert_eq!(site.events("gate")[0].kind, "unsupported");
+}
+
+#[tokio::test]
+async fn a_change_of_resolution_is_followed() {
+    let camera = serve(Feed::scene(small_scene())).await;
+    let site = site(&camera.url("gate"), "", "every = \"200ms\", pick = \"exact\"");
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken >= 3).await;
+    camera.set_fault("gate", &Fault::Resolution { width: 640, height: 360 }).unwrap();
+    running.until("gate", "the new size", |status| status.size == Some((640, 360))).await;
+    let taken = running.status("gate").taken;
+    running.until("gate", "new frames", |status| status.taken > taken + 3).await;
+    running.stop().await.unwrap();
+    let frames = site.frames("eye").await;
+    assert_eq!((frames[0].entry.width, frames.last().unwrap().entry.width), (320, 640));
+}
+
+#[tokio::test]
+async fn a_probe_tells_what_a_camera_sends() {
+    let camera = serve(Feed::scene(small_scene())).await;
+    let stream = serde_json::json!({ "url": camera.url("gate") });
+    let report = receive_video::probe(&serde_json::from_value(stream).unwrap()).await.unwrap();
+    assert_eq!((report.size, report.profile, report.b_frames), ((320, 180), "Baseline", false));
+    assert!((report.fps - 25.0).abs() < 1.0, "{report}");
+    assert!((report.key_frame_seconds.unwrap() - 1.0).abs() < 0.1, "{report}");
+    assert!(report.clock_ahead_seconds.unwrap().abs() < 2.0, "{report}");
+}

@@ -1,0 +1,113 @@
+//! What goes wrong with cameras: each an event, a new epoch, and the account closes.
+
+use fake_camera::{Fault, Feed, JumpingClock};
+
+use crate::cameras::{check_numbers, serve, site, small_scene};
+use crate::site::Site;
+
+const SAMPLE: &str = "every = \"80ms\", pick = \"exact\", max_delay = \"100ms\"";
+
+fn check_epochs(site: &Site, at_least: usize) {
+    let accounts = site.audit("gate").accounts;
+    assert!(accounts.len() >= at_least, "{accounts:?}");
+    assert!(accounts.iter().all(|account| account.closed && account.account.closes()));
+    assert!(accounts.windows(2).all(|two| two[0].epoch < two[1].epoch));
+}
+
+/// Plays, puts a fault on, waits for its event, takes it off, and plays again as a new epoch.
+async fn recovers_from(fault: Fault, event: &str) -> Site {
+    let camera = serve(Feed::scene(small_scene())).await;
+    let site = site(&camera.url("gate"), "silence = \"1s\"", SAMPLE);
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken >= 5).await;
+    camera.set_fault("gate", &fault).unwrap();
+    running.until("gate", "an event", |status| status.events > 0).await;
+    camera.clear_faults("gate").unwrap();
+    let taken = running.status("gate").taken;
+    running.until("gate", "new frames", |status| status.taken > taken + 5).await;
+    running.stop().await.unwrap();
+    check_epochs(&site, 2);
+    let events = site.events("gate");
+    assert_eq!(events[0].kind, event, "{events:?}");
+    assert!(events[0].words.contains("next try in"), "{events:?}");
+    check_numbers(&site.frames("eye").await);
+    site
+}
+
+#[tokio::test]
+async fn a_frozen_camera_is_connected_to_anew() {
+    let site = recovers_from(Fault::Freeze, "silence").await;
+    assert!(site.events("gate")[0].words.contains("it has sent nothing for"));
+}
+
+#[tokio::test]
+async fn a_closed_connection_is_connected_to_anew() {
+    recovers_from(Fault::Close { every_seconds: None }, "end-of-stream").await;
+}
+
+#[tokio::test]
+async fn a_jump_of_the_timestamps_begins_a_new_epoch() {
+    let jump = Fault::Jump { seconds: -30.0, clock: JumpingClock::Rtp };
+    recovers_from(jump, "time-jump").await;
+}
+
+#[tokio::test]
+async fn a_camera_without_key_frames_is_told_of() {
+    let site = recovers_from(Fault::NoKeyFrames, "no-key-frame").await;
+    assert!(site.events("gate")[0].words.contains("it has sent no key frame for"));
+}
+
+#[tokio::test]
+async fn a_camera_that_is_away_is_tried_until_it_is_back() {
+    let camera = serve(Feed::scene(small_scene()).fault(Fault::Status { code: 503 })).await;
+    let site = site(&camera.url("gate"), "", SAMPLE);
+    let running = site.start();
+    running.until("gate", "two tries", |status| status.events >= 2).await;
+    assert!(site.events("gate")[0].words.contains("it answers with status 503"));
+    camera.clear_faults("gate").unwrap();
+    running.until("gate", "frames", |status| status.taken > 5).await;
+    running.stop().await.unwrap();
+    check_epochs(&site, 1);
+}
+
+#[tokio::test]
+async fn lost_packets_cost_pictures_but_never_show_wrong_ones() {
+    let camera = serve(Feed::scene(small_scene()).fault(Fault::Lose { rate: 0.05 })).await;
+    let site = site(&camera.url("gate"), "", SAMPLE);
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken >= 30).await;
+    running.stop().await.unwrap();
+    let accounts = site.audit("gate").accounts;
+    let lost: u64 = accounts.iter().filter_map(|a| a.account.skipped.get("after-loss")).sum();
+    assert!(lost > 0, "{accounts:?}");
+    check_numbers(&site.frames("eye").await);
+}
+
+#[tokio::test]
+async fn a_bad_camera_does_not_touch_a_good_one() {
+    let good = serve(Feed::scene(small_scene())).await;
+    let bad = serve(
+        Feed::scene(small_scene())
+            .fault(Fault::Close { every_seconds: Some(1.0) })
+            .fault(Fault::Corrupt { rate: 0.2 }),
+    )
+    .await;
+    let site = Site::new(&format!(
+        "[receive]\nbackoff_min = \"100ms\"\n\
+         [streams.good]\nurl = \"{}\"\n[streams.bad]\nurl = \"{}\"\n\
+         [models.eye]\nalgorithm = \"circles\"\nsample = {{ {SAMPLE} }}",
+        good.url("gate"),
+        bad.url("gate")
+    ));
+    let running = site.start();
+    running.until("bad", "events", |status| status.events >= 3).await;
+    running.until("good", "frames", |status| status.taken >= 50).await;
+    running.stop().await.unwrap();
+    let account = site.account("good").account;
+    let (units, taken) = (account.received, account.taken);
+    assert!(taken >= units / 2 - 1, "{account:?}");
+    assert!(account.undecodable == 0 && !account.skipped.contains_key("overload"), "{account:?}");
+    for bad in site.audit("bad").accounts {
+        assert!(bad.closed && bad.account.closes(), "{bad:?}");
+    }
+}

@@ -1,0 +1,63 @@
+//! A server that nobody here wrote: GStreamer, with B-frames.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::cameras::site;
+use crate::site::clip;
+
+/// The port that the server of these tests listens at.
+const PORT: &str = "18654";
+
+struct Server(Child);
+
+impl Server {
+    /// Starts it; `None` when GStreamer's RTSP server is not installed.
+    fn start(mount: &str) -> Option<Self> {
+        let script = clip("tools/gst_rtsp.py")?;
+        let mut child = Command::new("/usr/bin/python3")
+            .arg(script)
+            .args(["--port", PORT, mount])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take()?).read_line(&mut ready).ok()?;
+        if ready.trim() == "ready" {
+            return Some(Self(child));
+        }
+        println!("skipped: python3-gi and gir1.2-gst-rtsp-server-1.0 are not installed");
+        None
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nobody to tell.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn pictures_with_b_frames_come_in_presentation_order() {
+    let Some(clip) = clip("media/bottle-detection.mp4") else { return };
+    let Some(_server) = Server::start(&format!("clip={}", clip.display())) else { return };
+    let url = format!("rtsp://127.0.0.1:{PORT}/clip");
+    let site = site(&url, "", "every = \"30ms\", pick = \"exact\", max_width = 320");
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken >= 60).await;
+    running.stop().await.unwrap();
+    let frames = site.frames("eye").await;
+    let account = site.account("gate").account;
+    // The last ones were cut off from the pictures before them when the receiver stopped.
+    for two in frames[..60].windows(2) {
+        let ticks = two[1].entry.media_time.0 - two[0].entry.media_time.0;
+        assert!((2_900..3_200).contains(&ticks), "{ticks} ticks, {account:?}");
+    }
+    assert!(
+        !account.skipped.contains_key("out-of-order") && account.undecodable == 0,
+        "{account:?}"
+    );
+}
