@@ -23,6 +23,7 @@ demo: build ## a fake camera, the receiver, a model, a table; SECONDS=30 ends it
 
 test: ## run all tests
 	@tools/setup.sh build test
+	$(CARGO) build --workspace --bins
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
 	else $(CARGO) test --workspace; fi
@@ -46,6 +47,7 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 $(LINT_TOOLS)/ready: tools/lint-requirements.txt
+	@tools/setup.sh build test
 	python3 -m venv $(LINT_TOOLS)
 	$(LINT_TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

@@ -1,1 +1,11 @@
-//! millrace.
+//! Millrace as a library: the whole of it in one process, and what the commands of the binary are made of.
+//!
+//! [`Millrace::start`] takes a configuration and runs receiver, workers, store, queues and table in this
+//! process; [`audit`] proves from what is on disk that nothing was lost.
+
+pub mod audit;
+mod process;
+pub mod status;
+pub mod supervise;
+
+pub use process::{Millrace, Parts};

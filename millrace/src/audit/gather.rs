@@ -1,0 +1,167 @@
+//! Reads the books from durable state: beside running processes, or after all of them were killed.
+//!
+//! In the direction in which frames move, so that none is missed between two places: a stream's accounts and
+//! spool at one moment, then the queues with their dead letters, then the table.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use services::queue::{Held, QueueReader};
+use services::{DataFolder, Epoch, ErrorKind, FrameBatch, FrameId, MediaTime, ModelName, StreamId};
+use table::{EmbeddedTable, Rows, Table};
+
+use super::{Answer, Books, Entry, Key, Taken};
+
+/// Frame ids in one question to the table.
+const IDS_PER_QUERY: usize = 500;
+
+/// Reads everything the audit compares.
+///
+/// # Errors
+/// When a file of the data folder cannot be read; it is named.
+pub async fn gather(folder: &DataFolder) -> anyhow::Result<Books> {
+    let table = EmbeddedTable::open(folder)?;
+    let mut books = tokio::task::spawn_blocking({
+        let folder = folder.clone();
+        move || read_files(&folder)
+    })
+    .await
+    .context("read spools and queues")??;
+    count_answered(&table, &mut books).await?;
+    look_up_answers(&table, &mut books).await?;
+    Ok(books)
+}
+
+fn read_files(folder: &DataFolder) -> anyhow::Result<Books> {
+    let mut books = Books::default();
+    for stream in folder.streams()? {
+        read_spool(folder, &stream, &mut books)?;
+    }
+    for model in folder.models()? {
+        match QueueReader::open(folder.queue(&model)) {
+            Ok(queue) => queue.visit(|held| match held {
+                Held::Live(body) => enter(body, &mut books, |books| &mut books.in_flight),
+                Held::Dead(body) => enter(body, &mut books, |books| &mut books.dead),
+            })?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(books)
+}
+
+/// Enters a message's frames, but for those that were taken after the accounts were read.
+fn enter(body: &str, books: &mut Books, place: impl Fn(&mut Books) -> &mut BTreeSet<Taken>) {
+    let Ok(batch) = FrameBatch::from_json(body) else {
+        books.unreadable += 1;
+        return;
+    };
+    let key = Key { stream: batch.stream.clone(), epoch: batch.epoch, model: batch.model.clone() };
+    let known = batch.answered().filter(|entry| books.knows(&key, entry.media_time));
+    let taken = known.map(|entry| Taken { model: key.model.clone(), frame: batch.frame_id(entry) });
+    let taken: Vec<Taken> = taken.collect();
+    place(books).extend(taken);
+}
+
+async fn count_answered(table: &EmbeddedTable, books: &mut Books) -> anyhow::Result<()> {
+    let sql = format!(
+        "SELECT stream, epoch, model, status, COUNT(*) AS frames FROM frames {} \
+         GROUP BY stream, epoch, model, status",
+        known_frames(books)
+    );
+    let rows = table.query(&sql).await?.collect().await?;
+    let counts = texts(&rows, "status")?.into_iter().zip(integers(&rows, "frames")?);
+    for (key, (status, frames)) in keys(&rows)?.into_iter().zip(counts) {
+        let frames = u64::try_from(frames).context("count frames")?;
+        let answered = books.answered.entry(key).or_default();
+        match status.as_str() {
+            "error" => answered.errors += frames,
+            _ => answered.given += frames,
+        }
+    }
+    Ok(())
+}
+
+/// The condition that says in SQL what [`Books::knows`] says; names need no quoting.
+fn known_frames(books: &Books) -> String {
+    let mut later: Vec<String> = Vec::new();
+    for (stream, epoch) in &books.newest {
+        let keys = books.entries.keys().filter(|key| key.stream == *stream && key.epoch == *epoch);
+        let models: Vec<String> = keys.map(|key| format!("'{}'", key.model)).collect();
+        let others = match models.as_slice() {
+            [] => String::new(),
+            models => format!(" AND model NOT IN ({})", models.join(", ")),
+        };
+        later.push(format!("(stream = '{stream}' AND epoch > {})", epoch.0));
+        later.push(format!("(stream = '{stream}' AND epoch = {}{others})", epoch.0));
+    }
+    for (Key { stream, epoch: Epoch(epoch), model }, entry) in &books.entries {
+        let last = entry.last_taken.map_or(i64::MIN, |MediaTime(last)| last);
+        if !entry.is_closed {
+            later.push(format!(
+                "(stream = '{stream}' AND epoch = {epoch} AND model = '{model}' AND media_time > {last})"
+            ));
+        }
+    }
+    if later.is_empty() { String::new() } else { format!("WHERE NOT ({})", later.join(" OR ")) }
+}
+
+async fn look_up_answers(table: &EmbeddedTable, books: &mut Books) -> anyhow::Result<()> {
+    let frames: BTreeSet<String> =
+        books.in_flight.union(&books.dead).map(|taken| taken.frame.to_string()).collect();
+    let frames: Vec<String> = frames.into_iter().map(|id| format!("'{id}'")).collect();
+    for ids in frames.chunks(IDS_PER_QUERY) {
+        let ids = ids.join(", ");
+        let sql = format!("SELECT frame_id, model, status FROM frames WHERE frame_id IN ({ids})");
+        let rows = table.query(&sql).await?.collect().await?;
+        let (ids, models, statuses) =
+            (texts(&rows, "frame_id")?, texts(&rows, "model")?, texts(&rows, "status")?);
+        for ((id, model), status) in ids.iter().zip(models).zip(statuses) {
+            let answer = if status == "error" { Answer::Error } else { Answer::Given };
+            let frame: FrameId = id.parse()?;
+            books.answers.insert(Taken { model: ModelName::new(model)?, frame }, answer);
+        }
+    }
+    Ok(())
+}
+
+fn keys(rows: &Rows) -> anyhow::Result<Vec<Key>> {
+    let (streams, models) = (texts(rows, "stream")?, texts(rows, "model")?);
+    let epochs = integers(rows, "epoch")?;
+    let parts = streams.into_iter().zip(models).zip(epochs);
+    parts
+        .map(|((stream, model), epoch)| {
+            let epoch = Epoch(u64::try_from(epoch).context("read an epoch")?);
+            Ok(Key { stream: StreamId::new(stream)?, epoch, model: ModelName::new(model)? })
+        })
+        .collect()
+}
+
+fn texts(rows: &Rows, column: &str) -> anyhow::Result<Vec<String>> {
+    let values = rows.texts(column)?.into_iter().collect::<Option<Vec<String>>>();
+    values.with_context(|| format!("read column {column:?}: a value is missing"))
+}
+
+fn integers(rows: &Rows, column: &str) -> anyhow::Result<Vec<i64>> {
+    let values = rows.integers(column)?.into_iter().collect::<Option<Vec<i64>>>();
+    values.with_context(|| format!("read column {column:?}: a value is missing"))
+}
+
+fn read_spool(folder: &DataFolder, stream: &StreamId, books: &mut Books) -> anyhow::Result<()> {
+    let spool = receive_video::store::audit(&folder.spool(stream))?;
+    let newest = spool.accounts.iter().map(|account| account.epoch).max();
+    books.newest.insert(stream.clone(), newest.unwrap_or(Epoch(0)));
+    for account in spool.accounts {
+        let key = Key { stream: stream.clone(), epoch: account.epoch, model: account.model };
+        let entry = Entry {
+            account: account.account,
+            last_taken: account.last_taken,
+            is_closed: account.closed,
+        };
+        books.entries.insert(key, entry);
+    }
+    for body in &spool.pending {
+        enter(body, books, |books| &mut books.in_flight);
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The equations as text.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use services::{Account, ModelName, StreamId};
+
+use super::Equation;
+
+/// How much the text tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// One equation per stream and model, summed over its epochs; epochs that do not close stand alone.
+    Streams,
+    /// One equation per stream, epoch and model.
+    Epochs,
+}
+
+/// Writes the equations, and tells at the end whether all of them close.
+///
+/// # Errors
+/// When `out` takes no more.
+pub fn write_text(
+    equations: &[Equation],
+    grouping: Grouping,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for group in groups(equations, grouping) {
+        write_group(&group, out)?;
+    }
+    let open = equations.iter().filter(|equation| !equation.closes).count();
+    match (equations.len(), open) {
+        (0, _) => writeln!(out, "nothing was received yet"),
+        (_, 0) => writeln!(out, "the loss equation closes"),
+        (all, open) => writeln!(out, "{open} of {all} loss equations do not close"),
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    title: String,
+    account: Account,
+    delivered: u64,
+    in_flight: u64,
+    dead: u64,
+    is_open: bool,
+}
+
+impl Sum {
+    fn add(&mut self, equation: &Equation) {
+        self.account.add(&equation.account);
+        self.delivered += equation.delivered;
+        self.in_flight += equation.in_flight;
+        self.dead += equation.dead;
+        self.is_open |= !equation.closes;
+    }
+}
+
+fn groups(equations: &[Equation], grouping: Grouping) -> Vec<Sum> {
+    let mut sums = Vec::new();
+    let mut summed: BTreeMap<(&StreamId, &ModelName), Vec<&Equation>> = BTreeMap::new();
+    for equation in equations {
+        if equation.closes && grouping == Grouping::Streams {
+            summed.entry((&equation.stream, &equation.model)).or_default().push(equation);
+        } else {
+            let Equation { stream, model, epoch, .. } = equation;
+            let title = format!("stream {stream}, model {model}, epoch {epoch}");
+            let mut sum = Sum { title, ..Sum::default() };
+            sum.add(equation);
+            sums.push(sum);
+        }
+    }
+    for ((stream, model), epochs) in summed {
+        let many = if epochs.len() == 1 { "" } else { "s" };
+        let title = format!("stream {stream}, model {model}, {} epoch{many}", epochs.len());
+        let mut sum = Sum { title, ..Sum::default() };
+        epochs.into_iter().for_each(|equation| sum.add(equation));
+        sums.push(sum);
+    }
+    sums
+}
+
+fn write_group(sum: &Sum, out: &mut dyn Write) -> io::Result<()> {
+    let Account { received, taken, undecodable, pending, .. } = sum.account;
+    let Sum { delivered, in_flight, dead, .. } = sum;
+    let skipped = by_reason(&sum.account.skipped);
+    let shed = by_reason(&sum.account.shed);
+    let width = received.to_string().len();
+    let verdict = if sum.is_open { ": does not close" } else { "" };
+    writeln!(out, "{}{verdict}", sum.title)?;
+    writeln!(
+        out,
+        "  received {received:>width$} = taken {taken} + skipped {skipped} + undecodable {undecodable} + pending \
+         {pending}"
+    )?;
+    writeln!(
+        out,
+        "  taken    {taken:>width$} = delivered {delivered} + in flight {in_flight} + shed {shed} + dead {dead}"
+    )
+}
+
+fn by_reason(counts: &BTreeMap<String, u64>) -> String {
+    let total: u64 = counts.values().sum();
+    if counts.is_empty() {
+        return total.to_string();
+    }
+    let parts: Vec<String> =
+        counts.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    format!("{total} ({})", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use services::Epoch;
+
+    fn equation(epoch: u64, delivered: u64) -> Equation {
+        let mut account = Account { received: 250, taken: 10, ..Account::default() };
+        account.skip("not-due", 235);
+        account.skip("context", 5);
+        account.shed("spool-full", 1);
+        Equation {
+            stream: "gate".parse().unwrap(),
+            epoch: Epoch(epoch),
+            model: "shapes".parse().unwrap(),
+            account,
+            delivered,
+            in_flight: 1,
+            dead: 0,
+            closes: delivered == 8,
+        }
+    }
+
+    fn text(equations: &[Equation], grouping: Grouping) -> String {
+        let mut out = Vec::new();
+        write_text(equations, grouping, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn epochs_that_close_are_summed_and_others_stand_alone() {
+        insta::assert_snapshot!(
+            text(&[equation(1, 8), equation(2, 7), equation(3, 8)], Grouping::Streams),
+            @r"
+        stream gate, model shapes, epoch 0000000000002: does not close
+          received 250 = taken 10 + skipped 240 (context 5, not-due 235) + undecodable 0 + pending 0
+          taken     10 = delivered 7 + in flight 1 + shed 1 (spool-full 1) + dead 0
+        stream gate, model shapes, 2 epochs
+          received 500 = taken 20 + skipped 480 (context 10, not-due 470) + undecodable 0 + pending 0
+          taken     20 = delivered 16 + in flight 2 + shed 2 (spool-full 2) + dead 0
+        1 of 3 loss equations do not close
+        "
+        );
+    }
+
+    #[test]
+    fn each_epoch_is_shown_when_asked_for() {
+        let text = text(&[equation(1, 8), equation(2, 8)], Grouping::Epochs);
+        assert_eq!(text.matches("epoch 000000000000").count(), 2);
+        assert!(text.ends_with("the loss equation closes\n"));
+    }
+
+    #[test]
+    fn nothing_received_is_said() {
+        assert_eq!(text(&[], Grouping::Streams), "nothing was received yet\n");
+    }
+}

@@ -1,0 +1,222 @@
+//! The command line: what may be said, and nothing of what is done about it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use table::print::Format;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed; for audit: the loss equation does not close
+  2    wrong command line
+  130  ended by a second signal, without draining";
+
+/// Cameras in, answers out: samples video, runs ONNX models on the frames, and keeps what they find in a table
+/// for SQL.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Which events are logged to standard error, as `warn` or `warn,receive_video=debug`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "MILLRACE_LOG",
+        hide_env_values = true
+    )]
+    pub(crate) log: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show everything at work, without camera, model or configuration of one's own
+    Demo(DemoArgs),
+    /// Run everything that the configuration names, in this process, until Ctrl-C
+    Up(SiteArgs),
+    /// Ask a model about a video file, and print what it found
+    Run(RunArgs),
+    /// Write a commented configuration to start from
+    Init(InitArgs),
+    /// Check the configuration
+    Validate(ValidateArgs),
+    /// Say what a camera or file sends
+    Probe(ProbeArgs),
+    /// Ask the table a question in SQL, also beside running processes
+    Query(QueryArgs),
+    /// Prove from what is on disk that every frame is accounted for
+    Audit(AuditArgs),
+    /// Look at messages that could not be answered, and send them again
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Run the receiver alone; workers run elsewhere, over the same data folder
+    Receive(ReceiveArgs),
+    /// Run the workers alone; a receiver runs elsewhere, over the same data folder
+    Infer(InferArgs),
+}
+
+/// Where configuration and data are.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SiteArgs {
+    /// Configuration file; `millrace.toml` when there is one
+    #[arg(short, long, value_name = "FILE", env = "MILLRACE_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Data folder, instead of the configuration's
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// End after so many seconds; with success only if rows came and nothing was lost
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: Option<u64>,
+
+    /// Data folder; a new one under `data` otherwise
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The video: an MP4 or `.h264` file
+    pub(crate) video: PathBuf,
+
+    /// The model: an ONNX file, or an algorithm (`circles`)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: String,
+
+    /// The model's manifest, when it does not lie beside it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: Option<PathBuf>,
+
+    /// The period of runs, on the video's time line; key frames alone are asked about otherwise, one a second
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) every: Option<String>,
+
+    /// The question; what was seen how often otherwise
+    #[arg(long, value_name = "SQL")]
+    pub(crate) sql: Option<String>,
+
+    /// How the answer is printed: table, csv, json or jsonl
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+
+    /// Data folder; a new one under `data` otherwise
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The file to write; one that exists is left alone
+    #[arg(default_value = "millrace.toml")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+
+    /// Print the JSON Schema of the configuration file instead
+    #[arg(long)]
+    pub(crate) schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The URL (rtsp://…, file:PATH, scene:), or the id of a stream of the configuration, which keeps its
+    /// password out of the list of processes
+    pub(crate) url: String,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// The question; tables: detections, detections_unique, frames
+    #[arg(required_unless_present = "named", conflicts_with = "named")]
+    pub(crate) sql: Option<String>,
+
+    /// Ask one of the named queries; a wrong name lists them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) named: Option<String>,
+
+    /// How the answer is printed: table, csv, json or jsonl
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Print one equation per epoch, rather than their sum per stream and model
+    #[arg(long)]
+    pub(crate) epochs: bool,
+
+    /// Print all equations as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// List dead letters: id, model, reason, when, receives, frames
+    List {
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// Print a dead letter's message
+    Show {
+        /// The id, as `list` prints it
+        id: String,
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// Send dead letters to their queue again, with all their tries before them
+    Replay {
+        /// The id, as `list` prints it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Replay all of them
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReceiveArgs {
+    /// Receive these streams alone
+    #[arg(long = "stream", value_name = "ID")]
+    pub(crate) streams: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InferArgs {
+    /// Work for these models alone
+    #[arg(long = "model", value_name = "NAME")]
+    pub(crate) models: Vec<String>,
+
+    /// The worker's name in rows
+    #[arg(long, value_name = "NAME")]
+    pub(crate) worker: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+}

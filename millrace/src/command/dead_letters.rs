@@ -1,0 +1,137 @@
+//! `millrace dead-letters`: what could not be answered, why, and another try for it.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use comfy_table::{ContentArrangement, Table, presets};
+use services::clock::Clock;
+use services::queue::{DeadLetter, DeadLetters as _, LetterId, QueueOptions, SqliteQueue};
+use services::{DataFolder, FrameBatch, ModelName};
+
+use crate::cli::{DeadLettersCommand, SiteArgs};
+use crate::screen::Screen;
+
+/// Dead letters read at a time.
+const PAGE: usize = 100;
+
+pub(crate) async fn run(command: &DeadLettersCommand, screen: &Screen) -> anyhow::Result<ExitCode> {
+    match command {
+        DeadLettersCommand::List { site } => list(site, screen).await?,
+        DeadLettersCommand::Show { id, site } => show(id, site, screen).await?,
+        DeadLettersCommand::Replay { id: Some(id), site, .. } => replay(id, site, screen).await?,
+        DeadLettersCommand::Replay { id: None, site, .. } => replay_all(site, screen).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["ID", "MODEL", "WHEN", "RECEIVES", "FRAMES", "REASON"]);
+    let queues = queues(&site.data_folder()?)?;
+    for (model, queue) in &queues {
+        for letter in letters(queue).await? {
+            table.add_row([
+                shown_id(model, &letter.id),
+                model.to_string(),
+                letter.died_at.to_string(),
+                letter.receives.to_string(),
+                frames_of(&letter),
+                one_line(&letter.reason),
+            ]);
+        }
+    }
+    if table.is_empty() {
+        screen.say("no dead letters")?
+    } else {
+        screen.say(table.trim_fmt())?
+    }
+    Ok(())
+}
+
+async fn show(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
+    let (queue, letter) = find(id, site)?;
+    let letters = letters(&queue).await?;
+    let found = letters.iter().find(|other| other.id == letter);
+    let found = found.with_context(|| format!("dead letter {id:?} is not there"))?;
+    screen.say(format!(
+        "died {} after {} receives: {}\n{}",
+        found.died_at, found.receives, found.reason, found.body
+    ))?;
+    Ok(())
+}
+
+async fn replay(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
+    let (queue, letter) = find(id, site)?;
+    queue.replay(&letter).await?;
+    screen.say(format!("replayed {id}"))?;
+    Ok(())
+}
+
+async fn replay_all(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
+    let mut replayed = 0;
+    for (_, queue) in queues(&site.data_folder()?)? {
+        // Those that die again meanwhile come behind the ones listed here.
+        for letter in letters(&queue).await? {
+            queue.replay(&letter.id).await?;
+            replayed += 1;
+        }
+    }
+    screen.say(format!("replayed {replayed} dead letters"))?;
+    Ok(())
+}
+
+/// All queues of a data folder.
+fn queues(folder: &DataFolder) -> anyhow::Result<Vec<(ModelName, SqliteQueue)>> {
+    let open = |model: ModelName| {
+        let queue =
+            SqliteQueue::open(folder.queue(&model), QueueOptions::default(), Clock::system())?;
+        Ok((model, queue))
+    };
+    folder.models()?.into_iter().map(open).collect()
+}
+
+/// All dead letters of a queue, oldest first.
+async fn letters(queue: &SqliteQueue) -> anyhow::Result<Vec<DeadLetter>> {
+    let mut all: Vec<DeadLetter> = Vec::new();
+    loop {
+        let page = queue.list(all.last().map(|letter| &letter.id), PAGE).await?;
+        let is_last = page.len() < PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+fn shown_id(model: &ModelName, id: &LetterId) -> String {
+    format!("{model}/{}", id.0)
+}
+
+fn find(id: &str, site: &SiteArgs) -> anyhow::Result<(SqliteQueue, LetterId)> {
+    let expected =
+        || format!("read dead letter id {id:?}, expected MODEL/NUMBER as \"list\" prints it");
+    let (name, letter) = id.split_once('/').with_context(expected)?;
+    ensure!(!letter.is_empty(), expected());
+    let mut queues = queues(&site.data_folder()?)?.into_iter();
+    let (_, queue) = queues
+        .find(|(model, _)| model.as_str() == name)
+        .with_context(|| format!("model {name:?} has no queue here"))?;
+    Ok((queue, LetterId(letter.to_owned())))
+}
+
+/// The frames that a letter asks about, the first of them by id.
+fn frames_of(letter: &DeadLetter) -> String {
+    let Ok(batch) = FrameBatch::from_json(&letter.body) else { return "?".to_owned() };
+    let ids: Vec<String> =
+        batch.answered().map(|entry| batch.frame_id(entry).to_string()).collect();
+    match ids.as_slice() {
+        [] => "0".to_owned(),
+        [only] => only.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    }
+}
+
+fn one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+}

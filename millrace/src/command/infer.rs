@@ -1,0 +1,33 @@
+//! `millrace infer`: the workers alone.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use millrace::{Millrace, Parts};
+use services::ModelName;
+
+use super::attend::attend;
+use crate::cli::InferArgs;
+use crate::screen::Screen;
+
+pub(crate) async fn run(args: InferArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
+    let mut config = args.site.load()?;
+    let chosen = args.models.into_iter().map(ModelName::new).collect::<Result<BTreeSet<_>, _>>()?;
+    for name in &chosen {
+        config.models.get(name).with_context(|| format!("model \"{name}\" is not defined"))?;
+    }
+    if !chosen.is_empty() {
+        config.models.retain(|name, _| chosen.contains(name));
+        for stream in config.streams.values_mut() {
+            let models = stream.models.take();
+            stream.models = models
+                .map(|names| names.into_iter().filter(|name| chosen.contains(name)).collect());
+        }
+    }
+    ensure!(!config.models.is_empty(), "infer: no model is defined");
+    config.infer.worker = args.worker.or(config.infer.worker);
+    let millrace = Millrace::start_parts(config, Parts::Infer).await?;
+    attend(millrace, &mut screen).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,78 @@
+//! The one binary: command line in, exit code out. Answers go to standard output, logs to standard error.
+
+mod cli;
+mod command;
+mod logging;
+mod screen;
+mod signals;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::screen::Screen;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is gone too.
+            writeln!(io::stderr(), "millrace: {}", message(&error)).ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let screen = Screen::new();
+    logging::start(cli.log.as_deref(), cli.command.default_log(), &screen)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(command::run(cli.command, screen));
+    // Whatever still blocks a thread has had its time to drain.
+    runtime.shutdown_background();
+    code
+}
+
+/// The error and its causes, once each: some errors say their cause themselves.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Tells whether the reader of standard output went away (`… | head`), which is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let closed = |cause: &(dyn Error + 'static)| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error =
+            Err::<(), _>(anyhow::anyhow!("no space left")).context("write x: no space left");
+        assert_eq!(
+            message(&error.context("stream \"gate\"").unwrap_err()),
+            "stream \"gate\": write x: no space left"
+        );
+    }
+}

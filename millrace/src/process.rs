@@ -1,0 +1,210 @@
+//! Millrace in this process: configuration in; receiver, workers and filer running until they are told to stop,
+//! or until finite sources have ended and all their rows are delivered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use model_inference::status::ModelState;
+use services::backend::{Embedded, Ports, open_embedded};
+use services::config::Config;
+use services::{DataFolder, ModelName};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::status::{self, StreamStatus};
+use crate::supervise::{self, DRAIN, Role};
+
+/// Time between two looks at the queues when the sources have ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What runs in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// Receiver, workers and filer.
+    All,
+    /// The receiver alone.
+    Receive,
+    /// Workers and filer alone.
+    Infer,
+}
+
+/// Millrace running in this process.
+#[derive(Debug)]
+pub struct Millrace {
+    running: JoinHandle<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+    receiving: CancellationToken,
+    view: View,
+}
+
+/// What can be seen of a running Millrace.
+#[derive(Clone, Debug)]
+struct View {
+    config: Arc<Config>,
+    embedded: Embedded,
+    received: receive_video::StatusBoard,
+    inferred: model_inference::status::StatusBoard,
+}
+
+impl Millrace {
+    /// Starts everything that the configuration names, in this process.
+    ///
+    /// # Errors
+    /// When the configuration breaks a rule, or the data folder cannot be used; what is wrong with a single
+    /// stream or model is said in its status, and stops no other.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_parts(config, Parts::All).await
+    }
+
+    /// Starts parts of it; other processes run the others over the same data folder.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_parts(config: Config, parts: Parts) -> anyhow::Result<Self> {
+        config.check()?;
+        let config = Arc::new(config);
+        let embedded = tokio::task::spawn_blocking({
+            let config = Arc::clone(&config);
+            move || open_embedded(&config.data, config.models.keys(), &config.embedded_options())
+        })
+        .await
+        .context("open the data folder")??;
+        let view = View {
+            config,
+            embedded,
+            received: receive_video::StatusBoard::default(),
+            inferred: model_inference::status::StatusBoard::default(),
+        };
+        let shutdown = CancellationToken::new();
+        let receiving = shutdown.child_token();
+        let running = tokio::spawn(run(view.clone(), parts, shutdown.clone(), receiving.clone()));
+        Ok(Self { running, shutdown, receiving, view })
+    }
+
+    /// Where the rows and pictures lie.
+    pub fn folder(&self) -> &DataFolder {
+        &self.view.embedded.folder
+    }
+
+    /// The ports, for subscribing to results.
+    pub fn ports(&self) -> &Ports {
+        &self.view.embedded.ports
+    }
+
+    /// A token that ends everything when it is cancelled: what is being worked on is finished, what waits in
+    /// spools and queues stays there.
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// A token that ends the receiver alone when it is cancelled; the rest ends when all is answered.
+    pub fn receiving(&self) -> CancellationToken {
+        self.receiving.clone()
+    }
+
+    /// What every stream does at the moment.
+    pub fn status(&self) -> Vec<StreamStatus> {
+        status::combine(&self.view.received.snapshot(), &self.view.inferred.snapshot())
+    }
+
+    /// Waits for the end: told so by the token, or because finite sources have ended and all is delivered.
+    ///
+    /// # Errors
+    /// The first error of a part that the others cannot do without.
+    ///
+    /// # Cancel safety
+    /// Waiting may be given up and taken up again.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        match (&mut self.running).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(error).context("run"),
+            },
+        }
+    }
+
+    /// Drains and ends everything.
+    ///
+    /// # Errors
+    /// As [`ended`](Self::ended), or when something did not drain in time.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.ended().await
+    }
+}
+
+async fn run(
+    view: View,
+    parts: Parts,
+    shutdown: CancellationToken,
+    receiving: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut running = supervise::Parts::default();
+    if parts != Parts::Infer {
+        let (view, shutdown) = (view.clone(), shutdown.clone());
+        running.spawn("receive video", Role::Essential, async move {
+            let View { config, embedded, received, .. } = &view;
+            let ended =
+                receive_video::run(config, &embedded.ports, received.clone(), receiving.clone())
+                    .await;
+            // What was taken is answered even when a stream failed.
+            let answered = match parts {
+                Parts::All if receiving.is_cancelled() => {
+                    // Told to end: what is not answered by then stays in the queue.
+                    timeout(DRAIN, view.answered(&shutdown)).await.unwrap_or(Ok(()))
+                }
+                Parts::All => view.answered(&shutdown).await,
+                Parts::Receive | Parts::Infer => Ok(()),
+            };
+            ended.and(answered)
+        });
+    }
+    if parts != Parts::Receive {
+        let filer = view.embedded.filer.clone();
+        let stop = shutdown.clone();
+        running.spawn("file rows", Role::Helper, async move {
+            filer.run(stop).await;
+            Ok(())
+        });
+        let stop = shutdown.clone();
+        running.spawn("run models", Role::Essential, async move {
+            let View { config, embedded, inferred, .. } = &view;
+            model_inference::run(config, &embedded.ports, inferred.clone(), stop).await
+        });
+    }
+    running.supervise(&shutdown, DRAIN).await
+}
+
+impl View {
+    /// Waits until every queue is empty: a message leaves it when its rows are delivered.
+    async fn answered(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let waiting = self.waiting().await?;
+            let Some(model) = waiting.first() else { return Ok(()) };
+            let states = self.inferred.snapshot();
+            if let Some(ModelState::Failed(why)) = states.get(model).map(|status| &status.state) {
+                anyhow::bail!("model \"{model}\" cannot answer: {why}");
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// The models whose queues are not empty.
+    async fn waiting(&self) -> anyhow::Result<Vec<ModelName>> {
+        let mut waiting = Vec::new();
+        for (model, queue) in &self.embedded.queues {
+            let counts = queue.counts().await?;
+            if counts.ready + counts.leased > 0 {
+                waiting.push(model.clone());
+            }
+        }
+        Ok(waiting)
+    }
+}

@@ -1,0 +1,30 @@
+//! Ctrl-C and SIGTERM: the first one drains, the second one ends.
+
+use std::process;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Exit code after a second signal, as shells have it for Ctrl-C.
+const INTERRUPTED: i32 = 130;
+
+/// Cancels `drain` at the first signal, and ends the process at the second.
+pub(crate) fn listen(drain: CancellationToken) -> anyhow::Result<()> {
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        either(&mut interrupts, &mut terminations).await;
+        tracing::info!("draining; a second signal ends at once");
+        drain.cancel();
+        either(&mut interrupts, &mut terminations).await;
+        process::exit(INTERRUPTED);
+    });
+    Ok(())
+}
+
+async fn either(interrupts: &mut Signal, terminations: &mut Signal) {
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        _ = terminations.recv() => {}
+    }
+}

@@ -1,0 +1,183 @@
+//! What a process does at the moment, per stream, and the line that says it.
+
+use std::collections::BTreeMap;
+
+use model_inference::status::{Latency, ModelState, ModelStatus};
+use receive_video::StreamState;
+use services::{ModelName, StreamId};
+
+/// One stream, all its models together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamStatus {
+    /// The stream's id.
+    pub stream: String,
+    /// Its state in words.
+    pub state: String,
+    /// Access units that arrived per second, lately.
+    pub fps: f64,
+    /// Access units that arrived.
+    pub received: u64,
+    /// Frames taken.
+    pub taken: u64,
+    /// Frames on their way to a model: in the spool or in the queue.
+    pub queued: u64,
+    /// Frames answered by this process.
+    pub inferred: u64,
+    /// Rows delivered by this process.
+    pub rows: u64,
+    /// From capture to answer, lately, in milliseconds: half of the answers took no longer than the first, 99 %
+    /// no longer than the second.
+    pub latency: Option<(i64, i64)>,
+}
+
+/// Puts together what the receiver and the workers of a process say about each stream.
+pub fn combine(
+    received: &BTreeMap<StreamId, receive_video::StreamStatus>,
+    inferred: &BTreeMap<ModelName, ModelStatus>,
+) -> Vec<StreamStatus> {
+    let answered = inferred.values().flat_map(|model| model.streams.keys());
+    let mut streams: Vec<&StreamId> = received.keys().chain(answered).collect();
+    streams.sort();
+    streams.dedup();
+    let troubles: Vec<String> = inferred.iter().filter_map(model_trouble).collect();
+    streams.into_iter().map(|id| one(id, received.get(id), inferred, &troubles)).collect()
+}
+
+fn one(
+    id: &StreamId,
+    received: Option<&receive_video::StreamStatus>,
+    inferred: &BTreeMap<ModelName, ModelStatus>,
+    troubles: &[String],
+) -> StreamStatus {
+    let mut status = StreamStatus { stream: id.to_string(), ..StreamStatus::default() };
+    let mut latency = Latency::default();
+    let mut answered = 0;
+    for counts in inferred.values().filter_map(|model| model.streams.get(id)) {
+        status.inferred += counts.inferred;
+        status.rows += counts.rows;
+        answered += counts.inferred + counts.errors;
+        latency.merge(&counts.latency);
+    }
+    status.latency = latency.percentile(50).zip(latency.percentile(99));
+    if let Some(received) = received {
+        status.fps = received.fps;
+        status.received = received.received;
+        status.taken = received.taken;
+        status.queued = received.taken.saturating_sub(received.shed + answered);
+    }
+    let words = received.map(words_of).into_iter().chain(troubles.iter().cloned());
+    status.state = words.collect::<Vec<_>>().join("; ");
+    status
+}
+
+fn words_of(received: &receive_video::StreamStatus) -> String {
+    let words = match (&received.words, received.state) {
+        (words, _) if !words.is_empty() => words.clone(),
+        (_, StreamState::Playing) => "playing".to_owned(),
+        (_, state) => format!("{state:?}").to_lowercase(),
+    };
+    match &received.away {
+        Some(away) => format!("{words}; {away}, {} bundles spooled", received.spooled),
+        None => words,
+    }
+}
+
+fn model_trouble((name, model): (&ModelName, &ModelStatus)) -> Option<String> {
+    match (&model.state, &model.trouble) {
+        (ModelState::Failed(why), _) => Some(format!("model {name}: {why}")),
+        (ModelState::Loading, _) => Some(format!("model {name} is being loaded")),
+        (_, Some(trouble)) => Some(format!("model {name} waits: {trouble}")),
+        _ => None,
+    }
+}
+
+impl StreamStatus {
+    /// The status line: the numbers first, the state in words last.
+    pub fn line(&self, name_width: usize) -> String {
+        let Self { stream, state, fps, taken, queued, inferred, rows, .. } = self;
+        let latency = match self.latency {
+            None => "-".to_owned(),
+            // A file that is read faster than its time line is answered before it was "captured".
+            Some((..0, _)) => "ahead".to_owned(),
+            Some((p50, p99)) => format!("p50 {} p99 {}", rounded(p50), rounded(p99)),
+        };
+        format!(
+            "{stream:<name_width$} {fps:5.1} fps in {taken:>5} taken {queued:>3} queued {inferred:>5} inferred \
+             {rows:>6} rows  {latency:<20} {state}"
+        )
+    }
+}
+
+/// One line for many streams.
+pub fn summary(streams: &[StreamStatus]) -> String {
+    let sum = |count: fn(&StreamStatus) -> u64| streams.iter().map(count).sum();
+    let all = StreamStatus {
+        stream: format!("{} streams", streams.len()),
+        state: states(streams),
+        fps: streams.iter().map(|status| status.fps).sum(),
+        received: sum(|status| status.received),
+        taken: sum(|status| status.taken),
+        queued: sum(|status| status.queued),
+        inferred: sum(|status| status.inferred),
+        rows: sum(|status| status.rows),
+        latency: streams.iter().filter_map(|status| status.latency).max_by_key(|(_, p99)| *p99),
+    };
+    all.line(0)
+}
+
+/// How many streams are in which state, the commonest first.
+fn states(streams: &[StreamStatus]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for status in streams {
+        match counts.iter_mut().find(|(state, _)| *state == status.state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((&status.state, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let shown: Vec<String> =
+        counts.iter().take(3).map(|(state, count)| format!("{count} {state}")).collect();
+    shown.join(", ")
+}
+
+fn rounded(millis: i64) -> String {
+    match millis {
+        ..10_000 => format!("{millis} ms"),
+        _ => format!("{} s", millis / 1_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> StreamStatus {
+        StreamStatus {
+            stream: "gate".into(),
+            state: "streaming".into(),
+            fps: 25.02,
+            received: 750,
+            taken: 30,
+            queued: 2,
+            inferred: 28,
+            rows: 171,
+            latency: Some((148, 12_300)),
+        }
+    }
+
+    #[test]
+    fn a_line_says_numbers_and_state() {
+        assert_eq!(
+            gate().line(6),
+            "gate    25.0 fps in    30 taken   2 queued    28 inferred    171 rows  p50 148 ms p99 12 s  streaming"
+        );
+    }
+
+    #[test]
+    fn many_streams_are_summed() {
+        let away = StreamStatus { state: "camera away".into(), latency: None, ..gate() };
+        let line = summary(&[gate(), gate(), away]);
+        assert!(line.starts_with("3 streams  75.1 fps in    90 taken"), "{line}");
+        assert!(line.ends_with("2 streaming, 1 camera away"), "{line}");
+    }
+}

@@ -1,0 +1,87 @@
+//! A job that ends by itself: sources end, everything is answered, the books close.
+
+use services::clock::Clock;
+use services::queue::{Queue as _, QueueOptions, SqliteQueue};
+use services::{DataFolder, ModelName};
+
+use crate::site::Site;
+
+/// Four seconds of the scene, asked about five times a second, without a model file.
+const JOB: &str = "\
+[streams.gate]
+url = \"scene:?seed=3&width=320&height=192&fps=25&seconds=4\"
+[models.round]
+algorithm = \"circles\"
+sample = { every = \"200ms\", pick = \"exact\", max_frames = 3 }
+";
+
+fn number(site: &Site, sql: &str) -> u64 {
+    let said = site.run(&["query", sql, "--format", "csv"]).ok();
+    said.lines().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_finite_job_answers_everything_and_ends() {
+    let site = Site::new(JOB);
+    site.run(&["up"]).ok();
+    assert_eq!(number(&site, "SELECT COUNT(*) FROM frames WHERE status <> 'error'"), 20);
+
+    let audit = site.run(&["audit"]).ok();
+    assert!(audit.contains("received 100 = taken 20 + skipped 80"), "{audit}");
+    assert!(audit.ends_with("the loss equation closes\n"), "{audit}");
+    let json: serde_json::Value =
+        serde_json::from_str(&site.run(&["audit", "--json"]).ok()).unwrap();
+    assert_eq!(json["equations"][0]["delivered"], 20);
+    assert_eq!(site.run(&["dead-letters", "list"]).ok(), "no dead letters\n");
+}
+
+#[test]
+fn a_second_run_is_another_epoch() {
+    let site = Site::new(JOB);
+    site.run(&["up"]).ok();
+    site.run(&["up"]).ok();
+    assert_eq!(number(&site, "SELECT COUNT(DISTINCT epoch) FROM frames"), 2);
+    assert!(site.run(&["audit"]).ok().contains("2 epochs"));
+    assert_eq!(site.run(&["audit", "--epochs"]).ok().matches(", epoch ").count(), 2);
+}
+
+#[test]
+fn receiver_and_workers_can_run_one_after_the_other() {
+    let site = Site::new(JOB);
+    site.run(&["receive", "--stream", "gate"]).ok();
+    let between: serde_json::Value =
+        serde_json::from_str(&site.run(&["audit", "--json"]).ok()).unwrap();
+    assert_eq!(between["equations"][0]["in_flight"], 20);
+    site.run(&["up"]).ok();
+    assert_eq!(number(&site, "SELECT COUNT(*) FROM frames"), 40);
+    site.run(&["audit"]).ok();
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_is_a_dead_letter_that_can_be_replayed() {
+    let site = Site::new(JOB);
+    let model = ModelName::new("round").unwrap();
+    let path = DataFolder::new(site.path("data")).queue(&model);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let queue = SqliteQueue::open(path, QueueOptions::default(), Clock::system()).unwrap();
+    queue.send(&["{\"v\": 7}".to_owned()]).await.unwrap()[0].as_ref().unwrap();
+    site.run(&["up"]).ok();
+
+    let list = site.run(&["dead-letters", "list"]).ok();
+    assert!(list.contains("version 7 is not known"), "{list}");
+    let id = list.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert!(site.run(&["dead-letters", "show", &id]).ok().contains("{\"v\": 7}"));
+    assert!(site.run(&["audit"]).ok().contains("1 messages are no frame batches"));
+
+    assert_eq!(site.run(&["dead-letters", "replay", &id]).ok(), format!("replayed {id}\n"));
+    assert_eq!(queue.counts().await.unwrap().ready, 1);
+    let error = site.run(&["dead-letters", "replay", "other/1"]).error();
+    assert!(error.contains("model \"other\" has no queue here"), "{error}");
+}
+
+#[test]
+fn a_video_is_answered_without_a_configuration() {
+    let site = Site::empty();
+    let missing = site.run(&["run", "none.mp4", "--model", "circles"]).error();
+    assert!(missing.contains("open video \"none.mp4\""), "{missing}");
+}

@@ -1,0 +1,6 @@
+//! The binary as a user meets it: help, files, exit codes, answers.
+
+mod finite;
+mod help;
+mod mistakes;
+mod site;

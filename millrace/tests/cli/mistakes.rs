@@ -1,0 +1,87 @@
+//! What goes wrong before anything runs ends in one line that names it.
+
+use std::fs;
+
+use crate::site::Site;
+
+const SCENE: &str = "[streams.gate]\nurl = \"scene:?seconds=2\"\n";
+
+#[test]
+fn init_writes_a_file_once() {
+    let site = Site::empty();
+    site.run(&["init"]).ok();
+    let error = site.run(&["init"]).error();
+    assert_eq!(error, "millrace: write configuration millrace.toml: it exists already\n");
+    assert!(fs::read_to_string(site.path("millrace.toml")).unwrap().contains("[streams.gate]"));
+}
+
+#[test]
+fn validate_names_the_mistake() {
+    let site = Site::new(&format!("{SCENE}[models.m]\nalgorithm = \"circles\"\nsampel = {{}}\n"));
+    let error = site.run(&["validate"]).error();
+    assert!(
+        error.contains(
+            "millrace.toml:5:1: key \"models.m.sampel\": unknown key; did you mean \"sample\"?"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn validate_says_what_it_found() {
+    let site = Site::new(&format!("{SCENE}[models.m]\nalgorithm = \"circles\"\n"));
+    let said = site.run(&["validate"]).ok();
+    assert_eq!(said, "millrace.toml: 1 stream and 1 model are well described; data in data\n");
+}
+
+#[test]
+fn validate_finds_files_that_are_missing() {
+    let site = Site::new(&format!("{SCENE}[models.m]\npath = \"none.onnx\"\n"));
+    let error = site.run(&["validate"]).error();
+    assert!(error.contains("model \"m\": open \"none.onnx\": No such file"), "{error}");
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema = Site::empty().run(&["validate", "--schema"]).ok();
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert!(schema["properties"]["streams"].is_object());
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_named() {
+    let error = Site::empty().run(&["up", "-c", "other.toml"]).error();
+    assert!(error.starts_with("millrace: other.toml: read configuration: No such file"), "{error}");
+    let error = Site::empty().run(&["up"]).error();
+    assert!(error.contains("millrace init"), "{error}");
+}
+
+#[test]
+fn a_data_folder_that_is_not_there_is_named() {
+    let site = Site::empty();
+    for command in [&["query", "SELECT 1"][..], &["audit"], &["dead-letters", "list"]] {
+        let error = site.run(command).error();
+        assert!(error.contains("open data folder \"data\": No such file"), "{error}");
+    }
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_is_named() {
+    let site = Site::new(&format!("data = \"file\"\n{SCENE}[models.m]\nalgorithm = \"circles\"\n"));
+    fs::write(site.path("file"), "").unwrap();
+    let error = site.run(&["up"]).error();
+    assert!(error.contains("file/objects"), "{error}");
+}
+
+#[test]
+fn a_missing_model_is_named() {
+    let site = Site::new(&format!("{SCENE}[models.m]\npath = \"none.onnx\"\n"));
+    let error = site.run(&["up"]).error();
+    assert!(error.contains("none.onnx"), "{error}");
+}
+
+#[test]
+fn a_wrong_log_filter_is_named() {
+    let error = Site::empty().run(&["--log", "loud=very", "validate"]).error();
+    assert!(error.contains("read log filter \"loud=very\""), "{error}");
+}
