@@ -44,7 +44,7 @@ main() {
     if ! command -v dpkg-query >/dev/null; then
         local programs
         programs=$(missing_programs)
-        [ -z "$programs" ] || { echo "setup: install these programs first:" $programs >&2; exit 1; }
+        [ -z "$programs" ] || { echo "setup: install these programs first: ${programs//$'\n'/ }" >&2; exit 1; }
         return
     fi
     local wanted=() packages
