@@ -238,13 +238,13 @@ mod tests {
     fn frame(seq: u64, bytes: usize) -> Arc<Frame> {
         Arc::new(Frame {
             seq: Seq(seq),
-            media_time: MediaTime(seq as i64 * 3_600),
+            media_time: MediaTime(i64::try_from(seq).unwrap() * 3_600),
             captured_at: CaptureTime(i64::MAX),
             clock: CaptureClock::Arrival,
             width: u32::MAX,
             height: u32::MAX,
             format: FrameFormat::Jpeg,
-            bytes: vec![seq as u8; bytes].into(),
+            bytes: vec![seq.to_le_bytes()[0]; bytes].into(),
         })
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
@@ -18,6 +19,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Exit code after a second signal, as shells have it for Ctrl-C.
 const INTERRUPTED: i32 = 130;
+/// Signals this close are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Receives cameras and files, and puts the frames that models ask for into their queues.
 #[derive(Debug, Parser)]
@@ -102,21 +105,25 @@ async fn open(config: &Config) -> anyhow::Result<Ports> {
     Ok(opened.await?.context("open the data folder")?.ports)
 }
 
-/// The first signal drains, the second ends.
+/// The first signal drains, the second ends. What sends a signal to a process and to its group (as timeout(1) does)
+/// means one.
 fn listen(shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
-        for last in [false, true] {
+        let mut first = None;
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if last {
+            if *first.get_or_insert_with(Instant::now) + SAME_SIGNAL < Instant::now() {
                 std::process::exit(INTERRUPTED);
             }
-            tracing::info!("draining; a second signal ends at once");
-            shutdown.cancel();
+            if !shutdown.is_cancelled() {
+                tracing::info!("draining; a second signal ends at once");
+                shutdown.cancel();
+            }
         }
     });
     Ok(())

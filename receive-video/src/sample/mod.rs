@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn a_lane_of_key_frames_takes_the_first_key_frame_at_or_after_each_due_time() {
         let mut sampler = Sampler::new(&[sample(Pick::Keyframe, 1_000, 1)]);
-        let settled: Vec<Settled> = (0..100_u64)
-            .flat_map(|n| sampler.push(unit(n, n as i64 * 3_600, n % 10 == 0)))
+        let settled: Vec<Settled> = (0..100_i64)
+            .flat_map(|n| sampler.push(unit(n.unsigned_abs(), n * 3_600, n % 10 == 0)))
             .collect();
         let fates = fates_of(&settled, 0);
         let taken: Vec<u64> =
@@ -264,7 +264,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_unit_gets_one_fate_per_lane(
-            arrivals in arrivals(), depth in proptest::option::of(0_u32..4), spoil_at in 0_usize..300,
+            arrivals in arrivals(), depth in proptest::option::of(0_u32..4), spoil_at in 0_u64..300,
         ) {
             let lanes = [
                 sample(Pick::Keyframe, 500, 1), sample(Pick::Exact, 100, 1), sample(Pick::Exact, 200, 3),
@@ -272,10 +272,11 @@ mod tests {
             let mut sampler = Sampler::new(&lanes);
             sampler.declare_reorder(depth);
             let mut settled = Vec::new();
-            for (n, (shift, key, loss)) in arrivals.iter().enumerate() {
-                let time = MediaTime((n as i64 + shift) * 3_600);
-                settled.extend(sampler.push(UnitMeta { seq: n as u64, time, key: *key, loss: *loss }));
-                if n == spoil_at {
+            for (n, (shift, key, loss)) in (0..).zip(&arrivals) {
+                let time = MediaTime((n + shift) * 3_600);
+                let seq = n.unsigned_abs();
+                settled.extend(sampler.push(UnitMeta { seq, time, key: *key, loss: *loss }));
+                if seq == spoil_at {
                     settled.extend(sampler.spoil());
                 }
             }

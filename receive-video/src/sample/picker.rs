@@ -119,11 +119,16 @@ mod tests {
     use super::*;
 
     fn last_seqs(picker: &mut Picker, times: impl Iterator<Item = i64>) -> Vec<u64> {
-        let offer = |(seq, pts)| match picker.offer(seq, MediaTime(pts)) {
+        let last = |(seq, pts)| match picker.offer(seq, MediaTime(pts)) {
             Choice::Completes(seqs) => seqs.last().copied(),
             _ => None,
         };
-        (0..).zip(times).filter_map(offer).collect()
+        (0..).zip(times).filter_map(last).collect()
+    }
+
+    /// Offers the picture `n` of ten a second.
+    fn offer(picker: &mut Picker, n: i64) -> Choice {
+        picker.offer(n.unsigned_abs(), MediaTime(n * 9_000))
     }
 
     fn stream(numerator: i64, denominator: i64, seconds: i64) -> impl Iterator<Item = i64> {
@@ -141,7 +146,7 @@ mod tests {
                 let name = format!("{numerator}/{denominator} every {millis} ms");
                 assert!((runs.len() as u64).abs_diff(expected) <= 1, "{name}: {}", runs.len());
                 for (run, seq) in (0_i64..).zip(&runs) {
-                    let pts = *seq as i64 * 90_000 * denominator / numerator;
+                    let pts = i64::try_from(*seq).unwrap() * 90_000 * denominator / numerator;
                     let late = pts - run * i64::try_from(millis).unwrap() * 90;
                     let picture = 90_000 * denominator / numerator;
                     assert!((-450..=picture).contains(&late), "{name}: run {run} is {late} late");
@@ -168,8 +173,7 @@ mod tests {
     #[test]
     fn a_run_holds_pictures_a_step_apart_and_is_its_last_ones() {
         let mut picker = Picker::new(Duration::from_secs(1), 3, 2);
-        let offers: Vec<Choice> =
-            (0..6).map(|n| picker.offer(n, MediaTime(n as i64 * 9_000))).collect();
+        let offers: Vec<Choice> = (0..6).map(|n| offer(&mut picker, n)).collect();
         assert_eq!(
             offers,
             [
@@ -186,8 +190,7 @@ mod tests {
     #[test]
     fn overlapping_runs_share_pictures() {
         let mut picker = Picker::new(Duration::from_millis(100), 3, 1);
-        let offers: Vec<Choice> =
-            (0..4).map(|n| picker.offer(n, MediaTime(n as i64 * 9_000))).collect();
+        let offers: Vec<Choice> = (0..4).map(|n| offer(&mut picker, n)).collect();
         assert_eq!(offers[2], Choice::Completes(vec![0, 1, 2]));
         assert_eq!(offers[3], Choice::Completes(vec![1, 2, 3]));
         assert_eq!(picker.oldest_held(), Some(2));

@@ -123,7 +123,7 @@ mod tests {
         for n in 0..20_i64 {
             let key = n % 5 == 0 && n < 5;
             let pts = group[usize::try_from(n % 5).unwrap()] + n / 5 * 5;
-            all.extend(times(&reorder.push(unit(n as u64, pts, key))));
+            all.extend(times(&reorder.push(unit(n.unsigned_abs(), pts, key))));
         }
         all.extend(times(&reorder.drain()));
         assert!(all[8..].is_sorted(), "{all:?}");

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_ntp_timestamp_reads_as_utc() {
-        let half_past = (NTP_TO_UNIX_SECONDS as u64 + 1_732_164_000) << 32 | 0x8000_0000;
+        let half_past = (NTP_TO_UNIX_SECONDS.unsigned_abs() + 1_732_164_000) << 32 | 0x8000_0000;
         assert_eq!(utc(half_past), CaptureTime(1_732_164_000_500_000));
     }
 

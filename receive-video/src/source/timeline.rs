@@ -91,7 +91,7 @@ mod tests {
     #[tokio::test]
     async fn capture_times_follow_the_timeline() {
         let mut source = TimelineSource::start(units(), false, &Clock::system());
-        let expected: Vec<(u64, i64)> = (0..5).map(|n| (n, n as i64 * 100_000)).collect();
+        let expected = [0, 1, 2, 3, 4].map(|n: i64| (n.unsigned_abs(), n * 100_000));
         assert_eq!(times(&mut source).await, expected);
     }
 

@@ -122,7 +122,7 @@ mod tests {
     fn a_stream_without_key_frames_is_noticed() {
         let start = Instant::now();
         let mut dog = Watchdog::new(SILENCE, NO_KEY, start);
-        let unit = |n: u64| (MediaTime(n as i64 * 90_000), at(start, n * 1_000));
+        let unit = |n: i64| (MediaTime(n * 90_000), at(start, n.unsigned_abs() * 1_000));
         for n in 0..30 {
             let (time, now) = unit(n);
             assert_eq!(dog.unit(time, false, now), Ok(()));

@@ -151,7 +151,8 @@ impl Site {
         let store = &self.embedded.ports.bucket.store;
         let bytes = store.get(&object.key, None).await.unwrap();
         let got = |entry: &FrameEntry| {
-            let range = entry.offset as usize..(entry.offset + entry.len) as usize;
+            let at = |n: u64| usize::try_from(n).unwrap();
+            let range = at(entry.offset)..at(entry.offset + entry.len);
             Got { epoch: batch.epoch.0, entry: entry.clone(), bytes: bytes.slice(range) }
         };
         batch.frames.iter().map(got).collect()
