@@ -171,6 +171,7 @@ impl Worker {
                 Err(error) if self.stage.policy == SpoolPolicy::Block => error.to_string(),
                 Err(error) => {
                     after.shed(shed_reason(&error), bundle.runs);
+                    self.stage.spool.count_lost(bundle.runs);
                     *books = after;
                     self.stage.trouble(&error);
                     return;

@@ -219,6 +219,11 @@ impl Spool {
         Ok(())
     }
 
+    /// Counts frames that it could not be given.
+    pub(crate) fn count_lost(&self, frames: u64) {
+        self.change(|counts| counts.shed_frames += frames);
+    }
+
     /// What it holds and has handled.
     pub(crate) fn counts(&self) -> SpoolCounts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
