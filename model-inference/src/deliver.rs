@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use services::delivery::{DeliveryStream, MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
-use services::{DetectionRow, PortError};
+use services::{DetectionRow, ErrorKind, PortError};
 
 use crate::backoff::Backoff;
 
@@ -38,23 +38,26 @@ impl Outstanding {
 
     /// Drops the rows that were accepted, of the `sent` first ones. A row without an outcome was not.
     fn settle(&mut self, sent: usize, outcomes: Vec<Result<(), PortError>>) -> Progress {
-        let mut outcomes = outcomes.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-        let mut progress = Progress::Accepted;
-        let mut position = 0;
-        self.rows.retain(|_| {
-            position += 1;
-            let outcome = if position <= sent { outcomes.next().flatten() } else { None };
-            match outcome {
-                Some(Ok(())) => false,
-                Some(Err(error)) => {
-                    progress = worse(std::mem::replace(&mut progress, Progress::Accepted), error);
-                    true
-                }
-                None => true,
-            }
+        let mut progress = match outcomes.len() {
+            came if came < sent => Progress::Again(missing(sent - came)),
+            _ => Progress::Accepted,
+        };
+        let mut outcomes = outcomes.into_iter().take(sent);
+        let mut errors = Vec::new();
+        self.rows.retain(|_| match outcomes.next() {
+            Some(outcome) => outcome.map_err(|error| errors.push(error)).is_err(),
+            None => true,
         });
+        for error in errors {
+            progress = worse(progress, error);
+        }
         progress
     }
+}
+
+fn missing(rows: usize) -> PortError {
+    let cause = format!("{rows} rows got no outcome");
+    PortError::because(ErrorKind::Unavailable, "deliver rows", cause)
 }
 
 fn worse(progress: Progress, error: PortError) -> Progress {
@@ -88,7 +91,6 @@ pub(crate) async fn deliver(
             Err(error) => Progress::Refused(error),
         };
         match progress {
-            Progress::Accepted if outstanding.rows.is_empty() => break,
             Progress::Accepted => backoff.reset(),
             Progress::Again(error) => {
                 on_trouble(&error);
@@ -98,4 +100,54 @@ pub(crate) async fn deliver(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::tests::row;
+
+    fn outstanding(rows: u64) -> Outstanding {
+        Outstanding { rows: (0..rows).map(row).collect() }
+    }
+
+    fn seqs(outstanding: &Outstanding) -> Vec<u64> {
+        outstanding.rows.iter().map(|row| row.seq.0).collect()
+    }
+
+    fn error(kind: ErrorKind) -> Result<(), PortError> {
+        Err(PortError::because(kind, "deliver rows", "no"))
+    }
+
+    #[test]
+    fn a_call_takes_no_more_rows_and_bytes_than_the_stream_does() {
+        assert_eq!(outstanding(1_200).next().len(), MAX_BATCH_RECORDS);
+        let mut long = outstanding(5);
+        let megabyte = "x".repeat(1 << 20);
+        long.rows.iter_mut().for_each(|row| row.extra = Some(megabyte.clone()));
+        assert_eq!(long.next().len(), 3, "three and their keys are under 4 MiB, four are not");
+    }
+
+    #[test]
+    fn what_was_not_accepted_stays() {
+        let mut rows = outstanding(5);
+        let outcomes = vec![Ok(()), error(ErrorKind::Unavailable), Ok(())];
+        assert!(matches!(rows.settle(3, outcomes), Progress::Again(_)));
+        assert_eq!(seqs(&rows), [1, 3, 4]);
+    }
+
+    #[test]
+    fn a_row_without_an_outcome_was_not_accepted() {
+        let mut rows = outstanding(3);
+        assert!(matches!(rows.settle(3, vec![Ok(())]), Progress::Again(_)));
+        assert_eq!(seqs(&rows), [1, 2]);
+    }
+
+    #[test]
+    fn a_refusal_counts_more_than_a_delay() {
+        let mut rows = outstanding(3);
+        let outcomes = vec![error(ErrorKind::Invalid), error(ErrorKind::Unavailable), Ok(())];
+        assert!(matches!(rows.settle(3, outcomes), Progress::Refused(_)));
+        assert_eq!(seqs(&rows), [0, 1]);
+    }
 }

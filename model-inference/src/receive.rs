@@ -15,7 +15,7 @@ use crate::model::{Model, PictureSize};
 
 /// Most bytes of a batch's payload: bounds what one message can make a worker hold.
 pub(crate) const MAX_PAYLOAD_BYTES: u64 = 256 << 20;
-/// How often a store that is away is asked before the try counts as failed: about a minute in all.
+/// How often a store that is away is asked before the try counts as failed: about half a minute in all.
 const FETCH_ATTEMPTS: u32 = 10;
 
 /// Reads a message that was sent to `model`.

@@ -104,7 +104,7 @@ fn with_detection(row: DetectionRow, index: u32, found: &Detection) -> Detection
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use services::{CaptureClock, Epoch, FrameFormat, MediaTime, ModelName, Seq, StreamId};
 
     use super::*;
@@ -137,6 +137,12 @@ mod tests {
             reply_to: None,
             traceparent: String::new(),
         }
+    }
+
+    /// A row of frame `seq`.
+    pub(crate) fn row(seq: u64) -> DetectionRow {
+        let [row] = rows(&Answer::Found(vec![])).try_into().unwrap();
+        DetectionRow { seq: Seq(seq), ..row }
     }
 
     fn rows(answer: &Answer) -> Vec<DetectionRow> {

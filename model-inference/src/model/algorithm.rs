@@ -9,7 +9,8 @@ use super::ModelError;
 
 /// Something that can be asked about pictures. One instance runs on one thread, a run at a time.
 ///
-/// A panic in [`run`](Self::run) costs the batch that was being run; the thread goes on with a fresh instance.
+/// An error or a panic in [`run`](Self::run) costs the frame that was being run; the thread goes on with a fresh
+/// instance.
 pub trait Algorithm: Send {
     /// Pictures per run.
     fn window(&self) -> u32 {

@@ -282,7 +282,7 @@ mod tests {
     fn drawn(bright: impl Fn(f32, f32) -> bool) -> RgbImage {
         let pixel = |i: u32| {
             let (x, y) = ((i % 480) as f32, (i / 480) as f32);
-            let background = 60 + (i * 7_919 % 13) as u8;
+            let background = 60 + u8::try_from(i * 7_919 % 13).unwrap();
             if bright(x, y) { [220, 180, background] } else { [background, 70, background] }
         };
         let data = (0..480 * 270).flat_map(pixel).collect();

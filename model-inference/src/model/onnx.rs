@@ -51,16 +51,6 @@ pub fn load(name: &ModelName, path: &Path, manifest: Option<&Path>) -> Result<Mo
     model(name.clone(), version, Arc::new(graph))
 }
 
-/// Loads an ONNX file held in memory, by its own metadata alone.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_bytes(name: &ModelName, bytes: &[u8]) -> Result<Model, ModelError> {
-    let graph = Graph::load(bytes, &Manifest::default(), None)
-        .map_err(|cause| ModelError::Load { path: name.as_str().into(), cause })?;
-    model(name.clone(), content_hash(bytes), Arc::new(graph))
-}
-
 fn model(name: ModelName, version: String, graph: Arc<Graph>) -> Result<Model, ModelError> {
     let (fit, input) = (graph.input.fit, (graph.input.width, graph.input.height));
     let make = move || Ok(Box::new(Instance::new(Arc::clone(&graph))?) as Box<dyn Algorithm>);

@@ -116,12 +116,12 @@ impl Preprocessor {
             };
             let (scale, shift) = (self.format.scale[channel], self.format.shift[channel]);
             if !whole {
-                plane.fill(f32::from(PADDING).mul_add(scale, shift));
+                plane.fill(f32::from(PADDING) * scale + shift);
             }
             let rows = plane.chunks_exact_mut(width).skip(top as usize);
             for (row, pixels) in rows.zip(self.resized.chunks_exact(inner_width as usize)) {
                 for (value, pixel) in row[left as usize..].iter_mut().zip(pixels) {
-                    *value = f32::from(pixel.0[channel]).mul_add(scale, shift);
+                    *value = f32::from(pixel.0[channel]) * scale + shift;
                 }
             }
         }

@@ -66,7 +66,8 @@ fn serve(model: &Model, queue: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-/// Runs the instance, made first where there is none. One that panicked is not used again.
+/// Runs the instance, made first where there is none. One whose run failed or panicked is not used again: its
+/// state may be that of the middle of a run.
 fn run_once(
     model: &Model,
     instance: &mut Option<Box<dyn Algorithm>>,
@@ -77,10 +78,11 @@ fn run_once(
         None => model.instance()?,
     };
     match catch_unwind(AssertUnwindSafe(|| taken.run(pictures))) {
-        Ok(result) => {
+        Ok(Ok(found)) => {
             *instance = Some(taken);
-            result
+            Ok(found)
         }
+        Ok(Err(error)) => Err(error),
         Err(panic) => Err(ModelError::Run(format!("it panicked: {}", words(panic.as_ref())))),
     }
 }

@@ -1,5 +1,11 @@
 //! The crate from outside: whole models on real pictures, and workers between a real store and a real queue.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what helps a test may do as a test does"
+)]
+
 mod faults;
 mod heads;
 mod pictures;

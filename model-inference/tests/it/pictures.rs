@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use media::h264::{Decoder, OpenH264Decoder};
 use media::mp4::Mp4Video;
@@ -86,8 +87,12 @@ fn fastestdet_finds_what_the_reference_implementation_finds() {
     let pictures = decoded(&clip);
     assert_eq!(pictures.len(), 1_189);
     let (mut matched, mut sure, mut given) = (0, 0, 0);
+    let mut took = Duration::ZERO;
     for expected in &reference {
-        let found = instance.run(&[as_received(&pictures[expected.picture], &model)]).unwrap();
+        let received = as_received(&pictures[expected.picture], &model);
+        let begin = Instant::now();
+        let found = instance.run(&[received]).unwrap();
+        took += begin.elapsed();
         given += found.len();
         for wanted in expected.detections.iter().filter(|wanted| wanted.score >= 0.70) {
             let region = Region { x: wanted.x, y: wanted.y, w: wanted.w, h: wanted.h };
@@ -95,7 +100,8 @@ fn fastestdet_finds_what_the_reference_implementation_finds() {
             matched += u32::from(is_found(&found, &wanted.label, region, 0.7));
         }
     }
-    println!("matched {matched} of {sure}; {given} given");
+    let millis = took.as_secs_f64() * 1e3 / reference.len() as f64;
+    println!("matched {matched} of {sure}; {given} given; {millis:.1} ms a run");
     assert!(sure >= 50, "the reference has {sure}");
     assert!(f64::from(matched) >= 0.95 * f64::from(sure), "{matched} of {sure}");
     let all: usize = reference.iter().map(|expected| expected.detections.len()).sum();

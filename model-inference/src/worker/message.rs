@@ -1,0 +1,131 @@
+//! One message from its lease to its end, told to the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use services::queue::{Outcome, Received};
+use services::{ErrorKind, PortError, WorkQueue};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{BatchWorker, Ending};
+use super::lease::HeldLease;
+use crate::backoff::Backoff;
+use crate::status::ModelStatus;
+
+/// Longest that giving a message back may take when there is no time left.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// One message from its lease to its end.
+pub(super) struct MessageTask {
+    pub(super) batches: Arc<BatchWorker>,
+    pub(super) queue: WorkQueue,
+    pub(super) message: Received,
+    pub(super) lease: HeldLease,
+    pub(super) hurry: CancellationToken,
+}
+
+impl MessageTask {
+    pub(super) async fn run(self) {
+        let _in_flight = InFlight::enter(&self.batches);
+        let ending = tokio::select! {
+            biased;
+            () = self.lease.lost.cancelled() => {
+                tracing::warn!(model = %self.batches.model.name, "lease lost, message left to its new owner");
+                self.count(|model| model.lost_leases += 1);
+                return;
+            }
+            () = self.hurry.cancelled() => Ending::Release(None),
+            ending = self.batches.step(&self.message) => ending,
+        };
+        let settling = self.settle(&ending);
+        let settled = tokio::select! {
+            biased;
+            settled = settling => settled,
+            () = farewell(&self.hurry) => return,
+        };
+        match settled {
+            Ok(()) => self.note(&ending),
+            Err(error) => {
+                tracing::warn!(model = %self.batches.model.name, %error, "message comes again");
+            }
+        }
+    }
+
+    /// Tells the queue, asking again while it is away: the lease is held meanwhile.
+    async fn settle(&self, ending: &Ending) -> Result<(), PortError> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        loop {
+            match self.tell(ending).await {
+                Err(error) if error.is_retryable() && !self.lease.lost.is_cancelled() => {
+                    self.batches.trouble(&error);
+                }
+                settled => {
+                    self.batches.clear_trouble();
+                    return settled;
+                }
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+    }
+
+    async fn tell(&self, ending: &Ending) -> Result<(), PortError> {
+        let receipt = &self.message.receipt;
+        match ending {
+            Ending::Acknowledge => {
+                only(self.queue.queue.acknowledge(std::slice::from_ref(receipt)).await?)
+            }
+            Ending::Release(reason) => {
+                only(self.queue.queue.release(&[(receipt.clone(), reason.clone())]).await?)
+            }
+            Ending::Bury(reason) => self.queue.dead.bury(receipt, reason).await,
+        }
+    }
+
+    fn note(&self, ending: &Ending) {
+        let model = &self.batches.model.name;
+        match ending {
+            Ending::Acknowledge | Ending::Release(None) => {}
+            Ending::Release(Some(reason)) => {
+                tracing::warn!(%model, receives = self.message.receives, reason, "batch failed, tried again");
+                self.count(|model| model.retried += 1);
+            }
+            Ending::Bury(reason) => {
+                tracing::error!(%model, reason, "batch given up, see the dead letters");
+                self.count(|model| model.buried += 1);
+            }
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut ModelStatus)) {
+        self.batches.board.update(&self.batches.model.name, change);
+    }
+}
+
+/// Counts a message as in flight for as long as it lives, also through a panic.
+struct InFlight<'a>(&'a BatchWorker);
+
+impl<'a> InFlight<'a> {
+    fn enter(batches: &'a BatchWorker) -> Self {
+        batches.board.update(&batches.model.name, |model| model.in_flight += 1);
+        Self(batches)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.board.update(&self.0.model.name, |model| model.in_flight -= 1);
+    }
+}
+
+/// The outcome of a batch of one entry.
+fn only(outcomes: Vec<Outcome>) -> Result<(), PortError> {
+    outcomes.into_iter().next().unwrap_or_else(|| {
+        let cause = "it gave no outcome for the entry";
+        Err(PortError::because(ErrorKind::Unavailable, "settle message with the queue", cause))
+    })
+}
+
+async fn farewell(hurry: &CancellationToken) {
+    hurry.cancelled().await;
+    tokio::time::sleep(FAREWELL).await;
+}
