@@ -4,7 +4,6 @@
 //! send the columns, then send batches until the end. Each query has a catalog of its own; all share one memory
 //! bound and the threads of one runtime.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Table;
 use crate::answer::Answer;
 use crate::error::QueryError;
-use crate::query::Query;
+use crate::query::{Moment, Query};
 
 /// Batches that wait for a reader before the query pauses.
 const BATCHES_AHEAD: usize = 2;
@@ -46,7 +45,7 @@ impl Default for Limits {
 /// The table of a data folder, for reading; whoever writes may go on.
 #[derive(Debug)]
 pub struct EmbeddedTable {
-    buffer: PathBuf,
+    moment: Moment,
     limits: Limits,
     environment: Arc<RuntimeEnv>,
     /// Present until dropped.
@@ -72,7 +71,16 @@ impl EmbeddedTable {
         let environment = environment(&limits)
             .map_err(|error| PortError::new(ErrorKind::Unavailable, attempt(), error))?;
         let runtime = runtime().map_err(|error| PortError::io(attempt(), error))?;
-        Ok(Self { buffer: data.buffer(), limits, environment, runtime: Some(runtime) })
+        Ok(Self { moment: Moment::Now(data.buffer()), limits, environment, runtime: Some(runtime) })
+    }
+
+    /// Holds the table as it is now: every later query sees this moment, whatever is delivered meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// When the buffer cannot be read.
+    pub fn hold(mut self) -> Result<Self, PortError> {
+        self.moment = self.moment.hold()?;
+        Ok(self)
     }
 
     fn context(&self) -> SessionContext {
@@ -90,7 +98,7 @@ impl Table for EmbeddedTable {
     async fn query(&self, sql: &str) -> Result<Answer, QueryError> {
         let query = Query {
             sql: sql.to_owned(),
-            buffer: self.buffer.clone(),
+            moment: self.moment.clone(),
             context: self.context(),
             memory_bytes: self.limits.memory_bytes,
         };

@@ -1,7 +1,7 @@
 //! One query from its text to its last batch, on the table's own threads.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -31,7 +31,7 @@ const DETECTIONS: &str = "detections";
 /// A query and what it runs on.
 pub(crate) struct Query {
     pub(crate) sql: String,
-    pub(crate) buffer: PathBuf,
+    pub(crate) moment: Moment,
     pub(crate) context: SessionContext,
     pub(crate) memory_bytes: usize,
 }
@@ -62,9 +62,9 @@ impl Query {
 
     async fn start(&self) -> Result<(SendableRecordBatchStream, Vec<PathBuf>), QueryError> {
         let statement = question(&self.sql)?;
-        let buffer = self.buffer.clone();
+        let moment = self.moment.clone();
         let (detections, files) =
-            blocking(move || take_snapshot(&buffer)).await?.map_err(QueryError::Rows)?;
+            blocking(move || moment.detections()).await?.map_err(QueryError::Rows)?;
         let rows = match self.plan(statement, detections).await {
             Ok(frame) => frame.execute_stream().await,
             Err(Planning::Refused(error)) => return Err(error),
@@ -170,13 +170,36 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| QueryError::Stopped)
 }
 
-fn take_snapshot(buffer: &Path) -> Result<(Detections, Vec<PathBuf>), PortError> {
-    let Snapshot { files, buffered } = match snapshot(buffer) {
-        Err(error) if error.kind() == ErrorKind::NotFound => nothing_yet(),
-        taken => taken?,
-    };
-    let filed = files.iter().map(|path| FiledRows::look(path)).collect::<Result<_, _>>()?;
-    Ok((Detections::new(filed, buffered), files))
+/// The moment at which a query sees the table.
+#[derive(Clone, Debug)]
+pub(crate) enum Moment {
+    /// When it is asked; the buffer's path.
+    Now(PathBuf),
+    /// When this was taken.
+    Then(Snapshot),
+}
+
+impl Moment {
+    /// Holds the moment that is now.
+    pub(crate) fn hold(&self) -> Result<Self, PortError> {
+        self.snapshot().map(Self::Then)
+    }
+
+    fn detections(&self) -> Result<(Detections, Vec<PathBuf>), PortError> {
+        let Snapshot { files, buffered } = self.snapshot()?;
+        let filed = files.iter().map(|path| FiledRows::look(path)).collect::<Result<_, _>>()?;
+        Ok((Detections::new(filed, buffered), files))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, PortError> {
+        match self {
+            Self::Then(snapshot) => Ok(snapshot.clone()),
+            Self::Now(buffer) => match snapshot(buffer) {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(nothing_yet()),
+                taken => taken,
+            },
+        }
+    }
 }
 
 fn nothing_yet() -> Snapshot {

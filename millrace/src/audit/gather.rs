@@ -21,12 +21,11 @@ const IDS_PER_QUERY: usize = 500;
 /// When a file of the data folder cannot be read; it is named.
 pub async fn gather(folder: &DataFolder) -> anyhow::Result<Books> {
     let table = EmbeddedTable::open(folder)?;
-    let mut books = tokio::task::spawn_blocking({
-        let folder = folder.clone();
-        move || read_files(&folder)
-    })
-    .await
-    .context("read spools and queues")??;
+    let folder = folder.clone();
+    // One moment of the table for all questions: an answer given between two of them would count in neither.
+    let read = move || anyhow::Ok((read_files(&folder)?, table.hold()?));
+    let (mut books, table) =
+        tokio::task::spawn_blocking(read).await.context("read spools, queues and table")??;
     count_answered(&table, &mut books).await?;
     look_up_answers(&table, &mut books).await?;
     Ok(books)
