@@ -1,0 +1,274 @@
+//! Bad input while running: it ends in the error that the design asks for, and everything else goes on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::{Program, Site, eventually, skipped};
+use serde_json::{Value, json};
+use services::clock::Clock;
+use services::queue::{Queue, QueueOptions, SqliteQueue};
+
+use crate::camera::{fake_camera, put_fault};
+
+const CONFIG: &str = r#"
+    data = "data"
+
+    [streams.gate]
+    url = "scene:?seed=1&width=320&height=192&fps=25"
+    paced = true
+
+    [models.circles]
+    algorithm = "circles"
+    sample = { every = "200ms", pick = "exact", max_frames = 1 }
+
+    [queue]
+    max_receives = 2
+
+    [infer]
+    lease = "2s"
+"#;
+
+fn answered(site: &Site) -> Result<i64, String> {
+    site.number("SELECT count(*) FROM frames WHERE status <> 'error' AND stream = 'gate'")
+}
+
+/// Waits until five further frames of the healthy stream are answered: the rest of the system goes on.
+fn assert_goes_on(site: &Site, up: &mut Program) {
+    let before = answered(site).unwrap_or(0);
+    eventually("frames are answered", Duration::from_secs(60), || {
+        assert!(up.ended().is_none(), "millrace ended: {}", up.stderr());
+        let now = answered(site)?;
+        if now >= before + 5 { Ok(()) } else { Err(format!("{now} frames, {before} before")) }
+    });
+}
+
+fn stop(mut up: Program) {
+    up.signal("TERM");
+    assert!(up.wait(Duration::from_secs(30)).success(), "{}", up.stderr());
+}
+
+/// A frame batch about a frame of a stream that exists nowhere else.
+fn batch(stream: &str, key: &str, size: u64, len: u64) -> Value {
+    json!({
+        "v": 1, "stream": stream, "epoch": 1_732_164_000_000_u64, "model": "circles", "window": 1,
+        "frames": [{
+            "seq": 0, "media_time": 0, "captured_at": 1_732_164_000_000_000_i64, "clock": "file",
+            "width": 64, "height": 64, "format": "jpeg", "offset": 0, "len": len
+        }],
+        "payload": {"object": {"bucket": "objects", "key": key, "size": size}},
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    })
+}
+
+/// Sends messages into the running system's queue, as another program would.
+fn send(site: &Site, bodies: &[String]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let path = site.data().join("queue/circles.sqlite");
+        let queue = SqliteQueue::open(path, QueueOptions::default(), Clock::system());
+        let outcomes =
+            queue.expect("the queue opens").send(bodies).await.expect("the queue takes them");
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    });
+}
+
+fn put(site: &Site, key: &str, bytes: &[u8]) {
+    let path = site.data().join("objects").join(key);
+    fs::create_dir_all(path.parent().expect("keys have folders")).expect("the site is writable");
+    fs::write(path, bytes).expect("the site is writable");
+}
+
+/// A JPEG header that claims 65,535 × 65,535 pixels, in 1 kB.
+fn giant_jpeg() -> Vec<u8> {
+    let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xC0, 0, 17, 8, 0xFF, 0xFF, 0xFF, 0xFF, 3];
+    bytes.extend([1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
+    bytes.extend([0xFF, 0xDA, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]);
+    bytes.resize(1_022, 0x55);
+    bytes.extend([0xFF, 0xD9]);
+    bytes
+}
+
+/// Waits until the dead letters have a reason with all of `words`.
+fn assert_dead_letter(site: &Site, words: &[&str]) {
+    eventually(&format!("a dead letter says {words:?}"), Duration::from_secs(60), || {
+        let output = site.millrace(&["dead-letters", "list"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let found = text.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        if found { Ok(()) } else { Err(text) }
+    });
+}
+
+#[test]
+fn poisoned_messages_go_to_the_dead_letters_and_delay_nobody() {
+    let site = Site::new(CONFIG);
+    let mut up = site.start("millrace", &["up"]);
+    assert_goes_on(&site, &mut up);
+
+    put(&site, "frames/giant/1732164000000/0000000000-circles.jpg", &giant_jpeg());
+    put(&site, "frames/short/1732164000000/0000000000-circles.jpg", &[0xFF; 100]);
+    let key = |stream: &str| format!("frames/{stream}/1732164000000/0000000000-circles.jpg");
+    let mut newer = batch("newer", &key("newer"), 10, 10);
+    newer["v"] = json!(2);
+    send(
+        &site,
+        &[
+            "no JSON at all".to_owned(),
+            newer.to_string(),
+            batch("giant", &key("giant"), 1_024, 1_024).to_string(),
+            batch("short", &key("short"), 1_000, 1_000).to_string(),
+            batch("absent", &key("absent"), 10, 10).to_string(),
+        ],
+    );
+    assert_dead_letter(&site, &["expected ident"]);
+    assert_dead_letter(&site, &["version 2", "expected 1"]);
+    assert_dead_letter(&site, &["giant", "65535"]);
+    assert_dead_letter(&site, &["short"]);
+    assert_dead_letter(&site, &["absent"]);
+    for (stream, word) in [("giant", "65535"), ("short", "1000"), ("absent", "absent")] {
+        let sql =
+            format!("SELECT reason FROM frames WHERE stream = '{stream}' AND status = 'error'");
+        let rows = site.query(&sql).expect("the table can be read");
+        let reason = rows.first().and_then(|row| row["reason"].as_str()).unwrap_or_default();
+        assert!(reason.contains(word), "{stream}: {rows:?}");
+    }
+    assert_goes_on(&site, &mut up);
+
+    // The object turns up, the letter is replayed, and the answer takes the error's place.
+    let good = newest_object(&site);
+    put(&site, &key("absent"), &good[..]);
+    let len = good.len() as u64;
+    send(&site, &[batch("absent", &key("absent"), len, len).to_string()]);
+    eventually("the answer takes the error's place", Duration::from_secs(60), || {
+        let sql = "SELECT count(*) FROM frames WHERE stream = 'absent' AND status <> 'error'";
+        if site.number(sql)? == 1 { Ok(()) } else { Err(up.stderr()) }
+    });
+    stop(up);
+}
+
+fn newest_object(site: &Site) -> Vec<u8> {
+    let sql = "SELECT object_uri FROM frames WHERE stream = 'gate' AND status <> 'error' \
+               ORDER BY captured_at DESC LIMIT 1";
+    let rows = site.query(sql).expect("the table can be read");
+    let uri = rows[0]["object_uri"].as_str().expect("a frame has its object");
+    fs::read(uri.strip_prefix("file://").expect("the store is a folder")).expect("it is there")
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_stops_no_other() {
+    let config = format!("{CONFIG}\n[models.broken]\npath = \"broken.onnx\"\n");
+    let site = Site::new(&config);
+    fs::write(site.path().join("broken.onnx"), b"\x08\x07not a model")
+        .expect("the site is writable");
+    let mut up = site.start("millrace", &["up"]);
+    up.wait_for_log("broken.onnx", Duration::from_secs(30));
+    assert_goes_on(&site, &mut up);
+    stop(up);
+}
+
+#[test]
+fn a_corrupt_spool_costs_its_stream_alone() {
+    let second =
+        "\n[streams.yard]\nurl = \"scene:?seed=2&width=320&height=192&fps=25\"\npaced = true\n";
+    let site = Site::new(&format!("{CONFIG}{second}"));
+    let spool = site.data().join("spool/yard.sqlite");
+    fs::create_dir_all(spool.parent().expect("it has one")).expect("the site is writable");
+    fs::write(&spool, "this was a database once".repeat(1_000)).expect("the site is writable");
+    let mut up = site.start("millrace", &["up"]);
+    up.wait_for_log("yard.sqlite", Duration::from_secs(30));
+    assert_goes_on(&site, &mut up);
+    stop(up);
+}
+
+#[test]
+fn a_second_receiver_of_a_stream_is_refused() {
+    let site = Site::new(CONFIG);
+    let mut first = site.start("millrace", &["up"]);
+    assert_goes_on(&site, &mut first);
+    let mut second = site.start("receive-video", &[]);
+    second.wait_for_log("already received", Duration::from_secs(30));
+    second.kill();
+    assert_goes_on(&site, &mut first);
+    stop(first);
+}
+
+/// A small file system of its own, unmounted when dropped.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(folder: &'a Path, size: &str) -> Option<Self> {
+        fs::create_dir_all(folder).ok()?;
+        let options = format!("size={size}");
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "millrace-e2e"])
+            .arg(folder)
+            .output()
+            .ok()?
+            .status;
+        status.success().then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0).status().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_survived() {
+    let site = Site::new(CONFIG);
+    let data = site.data();
+    let Some(_disk) = SmallDisk::mount(&data, "24m") else {
+        return skipped("a small file system cannot be mounted (needs root)");
+    };
+    let mut up = site.start("millrace", &["up"]);
+    assert_goes_on(&site, &mut up);
+    let ballast = data.join("ballast");
+    let dd = Command::new("dd")
+        .args(["if=/dev/zero", "bs=64k", &format!("of={}", ballast.display())])
+        .output()
+        .expect("dd is on every machine");
+    assert!(!dd.status.success(), "the disk did not fill up");
+    eventually("the full disk is said", Duration::from_secs(60), || {
+        assert!(up.ended().is_none(), "millrace ended: {}", up.stderr());
+        let log = up.stderr().to_lowercase();
+        if log.contains("full") || log.contains("no space") { Ok(()) } else { Err(log) }
+    });
+    fs::remove_file(&ballast).expect("the ballast is ours");
+    assert_goes_on(&site, &mut up);
+    stop(up);
+    let (closes, text) = site.audit();
+    assert!(closes, "{text}");
+}
+
+#[test]
+fn a_camera_that_changes_resolution_is_followed() {
+    let outside = Site::new("");
+    let mount = "gate=scene:seed=9,size=640x360,fps=25,gop=10";
+    let (camera, base) = fake_camera(&outside, &["--mount", mount, "--control", "127.0.0.1:0"]);
+    let control = camera.wait_for_line("control ", Duration::from_secs(10));
+    let config =
+        CONFIG.replace("scene:?seed=1&width=320&height=192&fps=25", &format!("{base}/gate"));
+    let site = Site::new(&config.replace("paced = true", ""));
+    let mut up = site.start("millrace", &["up"]);
+    assert_goes_on(&site, &mut up);
+    put_fault(&control, "gate", r#"{"kind": "resolution", "width": 320, "height": 180}"#);
+    eventually("frames of the new size are answered", Duration::from_secs(60), || {
+        assert!(up.ended().is_none(), "millrace ended: {}", up.stderr());
+        let object = newest_object(&site);
+        match jpeg_size(&object) {
+            Some((320, 180)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    stop(up);
+}
+
+/// Width and height from a JPEG's frame header.
+fn jpeg_size(bytes: &[u8]) -> Option<(u16, u16)> {
+    let at = bytes.windows(2).position(|pair| matches!(pair, [0xFF, 0xC0 | 0xC2]))?;
+    let number = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+    Some((number(at + 7)?, number(at + 5)?))
+}

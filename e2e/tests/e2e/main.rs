@@ -1,0 +1,10 @@
+//! The promises of the design page, shown on the real programs over real RTSP.
+
+mod camera;
+mod faults;
+mod isolation;
+mod kill;
+mod memory;
+mod reference;
+mod secrets;
+mod setup;
