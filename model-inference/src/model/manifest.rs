@@ -210,10 +210,10 @@ impl Manifest {
 }
 
 fn read_text(what: &'static str, path: &Path) -> Result<String, ModelError> {
-    fs::read_to_string(path).map_err(|source| ModelError::Read {
+    fs::read_to_string(path).map_err(|cause| ModelError::Read {
         what,
         path: path.to_owned(),
-        source,
+        cause,
     })
 }
 

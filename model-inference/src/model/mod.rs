@@ -20,14 +20,14 @@ pub use algorithm::{Algorithm, Detection, Model, PictureSize, Region};
 #[non_exhaustive]
 pub enum ModelError {
     /// A file of the model is missing or unreadable.
-    #[error("read {what} {path:?}: {source}")]
+    #[error("read {what} {path:?}: {cause}")]
     Read {
         /// What the file is: `model`, `manifest`, `labels`.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// Why it could not be read.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The manifest is not what `docs/models.md` describes.
     #[error("read manifest {path:?}: {cause}")]

@@ -38,10 +38,10 @@ struct Graph {
 /// When a file is missing or malformed, the graph has an operator that tract lacks, or tensors, head and labels
 /// do not fit each other.
 pub fn load(name: &ModelName, path: &Path, manifest: Option<&Path>) -> Result<Model, ModelError> {
-    let bytes = fs::read(path).map_err(|source| ModelError::Read {
+    let bytes = fs::read(path).map_err(|cause| ModelError::Read {
         what: "model",
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     let (manifest, manifest_path) = Manifest::find(path, manifest)?;
     let labels = manifest.labels(manifest_path.as_deref())?;

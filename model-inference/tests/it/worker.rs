@@ -165,5 +165,7 @@ async fn without_a_single_model_the_run_ends_with_the_reasons() {
     let site = Site::configured("[models.m]\npath = \"gone.onnx\"\n");
     let stop = CancellationToken::new();
     let ended = model_inference::run(&site.config, &site.ports, site.board.clone(), stop).await;
-    assert!(ended.unwrap_err().to_string().contains("gone.onnx"));
+    let words = format!("{:#}", ended.unwrap_err());
+    assert!(words.contains("gone.onnx"), "{words}");
+    assert_eq!(words.matches("No such file").count(), 1, "{words}");
 }
