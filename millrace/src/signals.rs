@@ -1,12 +1,16 @@
 //! Ctrl-C and SIGTERM: the first one drains, the second one ends.
 
 use std::process;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Exit code after a second signal, as shells have it for Ctrl-C.
 const INTERRUPTED: i32 = 130;
+/// Signals this close are one: some senders signal a process and its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Cancels `drain` at the first signal, and ends the process at the second.
 pub(crate) fn listen(drain: CancellationToken) -> anyhow::Result<()> {
@@ -16,6 +20,12 @@ pub(crate) fn listen(drain: CancellationToken) -> anyhow::Result<()> {
         either(&mut interrupts, &mut terminations).await;
         tracing::info!("draining; a second signal ends at once");
         drain.cancel();
+        let echoes = async {
+            loop {
+                either(&mut interrupts, &mut terminations).await;
+            }
+        };
+        let _ = timeout(SAME_SIGNAL, echoes).await;
         either(&mut interrupts, &mut terminations).await;
         process::exit(INTERRUPTED);
     });

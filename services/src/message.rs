@@ -186,7 +186,7 @@ impl FrameBatch {
                 "frames is empty, expected at least one".into(),
             ));
         }
-        if self.window == 0 || frames % self.window as usize != 0 {
+        if self.window == 0 || !frames.is_multiple_of(self.window as usize) {
             return Err(MessageError::Inconsistent(format!(
                 "{frames} frames are no multiple of the window of {}",
                 self.window

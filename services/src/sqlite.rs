@@ -64,7 +64,20 @@ impl Database {
             return Err(PortError::io(attempt("open", format, path), error));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Self::open_with(path, format, flags, |_| Ok(()))
+        let mut unfilled = false;
+        let opened = Self::open_with(path, format, flags, |connection| {
+            unfilled = is_new(connection)?;
+            Ok(())
+        });
+        if unfilled {
+            let cause = "it is being made, and nothing is in it yet";
+            return Err(PortError::because(
+                ErrorKind::NotFound,
+                attempt("open", format, path),
+                cause,
+            ));
+        }
+        opened
     }
 
     fn open_with(
@@ -317,6 +330,15 @@ mod tests {
     fn a_file_that_is_not_there_is_not_found_by_a_reader() {
         let error = Database::open_read_only(Path::new("/nowhere/x.sqlite"), &FORMAT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_that_is_being_made_is_not_found_by_a_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        write_ahead(&Connection::open(&path).unwrap()).unwrap();
+        let error = Database::open_read_only(&path, &FORMAT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn a_corrupt_queue_file_is_named() {
 #[test]
 fn sql_mistakes_are_shown_with_their_position() {
     let site = Site::new(&format!("{STREAM}\n{MODEL}"));
+    fs::create_dir(site.data()).expect("the site is writable");
     let text = refused(&site, &["query", "SELECT stream,\n       lable FROM detections"]);
     assert_says(&text, &["lable", "label", "line 2"]);
     let text = refused(&site, &["query", "DROP TABLE detections"]);

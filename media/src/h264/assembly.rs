@@ -1,4 +1,4 @@
-//! Finds out whether openh264 was built with its assembly code.
+//! openh264's trace: kept quiet, and asked once whether the library was built with its assembly code.
 //!
 //! Its build falls back to plain C++ without a word when `nasm` is missing, and then decodes up to twice as slowly.
 //! The library tells only in its trace: an encoder with assembly code reports the processor's features.
@@ -12,8 +12,17 @@ use openh264::encoder::Encoder;
 use openh264::formats::YUVSlices;
 use openh264_sys2::{
     ENCODER_OPTION_TRACE_CALLBACK, ENCODER_OPTION_TRACE_CALLBACK_CONTEXT,
-    ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_INFO,
+    ENCODER_OPTION_TRACE_LEVEL, WELS_LOG_INFO, WELS_LOG_QUIET,
 };
+
+/// Keeps an encoder that is not initialised yet from writing to standard error.
+pub(super) fn keep_quiet(encoder: &mut Encoder) {
+    let mut level: c_int = WELS_LOG_QUIET;
+    // SAFETY: the option reads one `int`.
+    unsafe {
+        encoder.raw_api().set_option(ENCODER_OPTION_TRACE_LEVEL, (&raw mut level).cast());
+    }
+}
 
 /// Tells whether the H.264 code runs with assembly; on processors other than x86 it always does.
 ///

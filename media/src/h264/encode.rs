@@ -8,6 +8,7 @@ use openh264::formats::YUVSource;
 use openh264::{OpenH264API, Timestamp};
 use thiserror::Error;
 
+use super::assembly::keep_quiet;
 use crate::access_unit::AccessUnit;
 use crate::colour::{Colour, Matrix};
 use crate::frame_rate::FrameRate;
@@ -78,7 +79,8 @@ impl Encoder {
         }
         let api = OpenH264API::from_source();
         let colour = Colour::of_size(width, height);
-        let native = openh264::encoder::Encoder::with_api_config(api, native(&config, colour))?;
+        let mut native = openh264::encoder::Encoder::with_api_config(api, native(&config, colour))?;
+        keep_quiet(&mut native);
         Ok(Self { native, config })
     }
 

@@ -147,7 +147,11 @@ fn integers(rows: &Rows, column: &str) -> anyhow::Result<Vec<i64>> {
 }
 
 fn read_spool(folder: &DataFolder, stream: &StreamId, books: &mut Books) -> anyhow::Result<()> {
-    let spool = receive_video::store::audit(&folder.spool(stream))?;
+    let spool = match receive_video::store::audit(&folder.spool(stream)) {
+        Ok(spool) => spool,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     let newest = spool.accounts.iter().map(|account| account.epoch).max();
     books.newest.insert(stream.clone(), newest.unwrap_or(Epoch(0)));
     for account in spool.accounts {

@@ -1,4 +1,4 @@
-//! `millrace validate`: the configuration, checked as far as that goes without a camera.
+//! `millrace validate`: the configuration, checked as far as that goes without a camera. Models are loaded.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,9 +32,7 @@ pub(crate) fn run(args: &ValidateArgs, screen: &Screen) -> anyhow::Result<ExitCo
 
 fn check_files(config: &Config) -> anyhow::Result<()> {
     for (name, model) in &config.models {
-        for path in model.path.iter().chain(&model.manifest) {
-            check_file(path).with_context(|| format!("model \"{name}\""))?;
-        }
+        model_inference::model::load(name, model).with_context(|| format!("model \"{name}\""))?;
     }
     for (id, stream) in &config.streams {
         if let Some(path) = stream.url.strip_prefix("file:") {

@@ -35,8 +35,8 @@ fn parse_size(text: &str) -> Option<(u32, u32)> {
     let inner = text.trim().trim_start_matches(['[', '(']).trim_end_matches([']', ')']);
     let sides: Option<Vec<u32>> = inner.split(',').map(|side| side.trim().parse().ok()).collect();
     match sides?.as_slice() {
-        &[side] if side > 0 => Some((side, side)),
-        &[height, width] if height > 0 && width > 0 => Some((width, height)),
+        [side] if *side > 0 => Some((*side, *side)),
+        [height, width] if *height > 0 && *width > 0 => Some((*width, *height)),
         _ => None,
     }
 }

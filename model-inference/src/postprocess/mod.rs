@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn heads_are_told_by_their_shapes() {
-        let cases: [(&[&[usize]], Option<usize>, Option<Head>); 10] = [
+        type Case<'a> = (&'a [&'a [usize]], Option<usize>, Option<Head>);
+        let cases: [Case<'_>; 10] = [
             (&[&[1, 84, 8400]], Some(80), Some(Head::Yolov8)),
             (&[&[1, 84, 8400]], None, Some(Head::Yolov8)),
             (&[&[1, 25200, 85]], None, Some(Head::Yolov5)),

@@ -1,5 +1,11 @@
 //! The receiver from source to queue: files, cameras with faults, crashes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what helps a test may do as a test does"
+)]
+
 mod cameras;
 mod crash;
 mod faults;

@@ -93,7 +93,7 @@ pub async fn an_extended_lease_holds(queued: &dyn Queued) {
     let got = receive_one(queued).await;
     for _ in 0..3 {
         queued.pass(HALF).await;
-        let outcomes = queued.queue().extend(&[got.receipt.clone()], LEASE).await;
+        let outcomes = queued.queue().extend(std::slice::from_ref(&got.receipt), LEASE).await;
         all_ok(outcomes);
     }
     queued.pass(HALF).await;
