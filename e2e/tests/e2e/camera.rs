@@ -13,7 +13,8 @@ pub(crate) fn fake_camera(site: &Site, args: &[&str]) -> (Program, String) {
     let mut command = Command::new(program("fake-camera"));
     command.args(["--listen", "127.0.0.1:0"]).args(args);
     let camera = Program::start("fake-camera", site.path(), &mut command);
-    let url = camera.wait_for_line("ready ", Duration::from_secs(20));
+    // Looped scenes are encoded before it listens.
+    let url = camera.wait_for_line("ready ", Duration::from_secs(120));
     let base = url.rsplit_once('/').map_or(url.clone(), |(base, _)| base.to_owned());
     (camera, base)
 }
@@ -36,9 +37,9 @@ pub(crate) fn gstreamer(site: &Site, file: &Path) -> Option<(Program, String)> {
     Some((server, format!("rtsp://127.0.0.1:{port}/clip")))
 }
 
-/// Puts a fault on a camera, through the control at `http://HOST:PORT`.
+/// Puts a fault on a camera, through the control at `http://HOST:PORT/cameras`.
 pub(crate) fn put_fault(control: &str, camera: &str, fault: &str) {
-    let host = control.trim_start_matches("http://").trim_end_matches('/');
+    let host = control.trim_start_matches("http://").trim_end_matches("/cameras");
     let mut stream = TcpStream::connect(host).expect("the control listens");
     let request = format!(
         "POST /cameras/{camera}/faults HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\

@@ -49,6 +49,15 @@ fn stop(mut up: Program) {
     assert!(up.wait(Duration::from_secs(30)).success(), "{}", up.stderr());
 }
 
+/// Stops a system of which a part could not run: it drains all the same, and its exit code and last line say so.
+fn stop_with_failure(mut up: Program, named: &str) {
+    up.signal("TERM");
+    assert_eq!(up.wait(Duration::from_secs(30)).code(), Some(1), "{}", up.stderr());
+    let log = up.stderr();
+    let last = log.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with("millrace: ") && last.contains(named), "{last}");
+}
+
 /// A frame batch about a frame of a stream that exists nowhere else.
 fn batch(stream: &str, key: &str, size: u64, len: u64) -> Value {
     json!({
@@ -164,7 +173,7 @@ fn a_model_that_cannot_be_loaded_stops_no_other() {
     let mut up = site.start("millrace", &["up"]);
     up.wait_for_log("broken.onnx", Duration::from_secs(30));
     assert_goes_on(&site, &mut up);
-    stop(up);
+    stop_with_failure(up, "broken");
 }
 
 #[test]
@@ -178,7 +187,7 @@ fn a_corrupt_spool_costs_its_stream_alone() {
     let mut up = site.start("millrace", &["up"]);
     up.wait_for_log("yard.sqlite", Duration::from_secs(30));
     assert_goes_on(&site, &mut up);
-    stop(up);
+    stop_with_failure(up, "yard");
 }
 
 #[test]
