@@ -63,7 +63,7 @@ fn three_sick_cameras_cost_the_healthy_one_nothing() {
         [scene("healthy", 1), scene("frozen", 2), scene("closing", 3), scene("damaged", 4)];
     let mut args: Vec<&str> = mounts.iter().flat_map(|mount| ["--mount", mount.as_str()]).collect();
     args.extend(["--fault", "frozen=freeze"]);
-    args.extend(["--fault", "closing=close:every=3"]);
+    args.extend(["--fault", "closing=close:every_seconds=3"]);
     args.extend(["--fault", "damaged=corrupt:rate=0.2"]);
     let (_camera, base) = fake_camera(&site, &args);
 
