@@ -34,7 +34,9 @@ def model(outputs: dict[str, np.ndarray], metadata: dict[str, str], shape: list)
     return made
 
 
-def write(name: str, outputs: dict[str, np.ndarray], metadata: dict | None = None, shape=None) -> None:
+def write(
+    name: str, outputs: dict[str, np.ndarray], metadata: dict | None = None, shape: list[int] | None = None
+) -> None:
     """Writes a model to `<name>.onnx` beside this file."""
     save(model(outputs, metadata or {}, shape or SHAPE), FOLDER / f"{name}.onnx")
 
