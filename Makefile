@@ -26,7 +26,7 @@ test: ## run all tests
 	$(CARGO) build --workspace --bins
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
-	else $(CARGO) test --workspace; fi
+	else $(CARGO) test --workspace --exclude e2e && $(CARGO) test --package e2e -- --test-threads=1; fi
 
 lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python
 	$(CARGO) fmt --all --check

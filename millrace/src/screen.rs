@@ -63,7 +63,7 @@ impl Screen {
     pub(crate) fn show(&mut self, streams: &[StreamStatus]) -> io::Result<()> {
         let lines = lines_of(streams);
         if !self.is_terminal {
-            return lines.iter().try_for_each(|line| self.say(line));
+            return self.note(&lines);
         }
         while self.lines.len() < lines.len() {
             let style =
@@ -82,7 +82,12 @@ impl Screen {
         for bar in self.lines.drain(..) {
             bar.finish_and_clear();
         }
-        lines_of(streams).iter().try_for_each(|line| self.say(line))
+        self.note(&lines_of(streams))
+    }
+
+    /// Writes lines where the status goes: standard error, so that answers can be piped on.
+    fn note(&self, lines: &[String]) -> io::Result<()> {
+        self.suspend(|| lines.iter().try_for_each(|line| writeln!(io::stderr(), "{line}")))
     }
 }
 

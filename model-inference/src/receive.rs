@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use media::h264::{Decoder, OpenH264Decoder};
-use media::{AccessUnit, RgbImage, jpeg};
+use media::{AccessUnit, Picture, RgbImage, jpeg};
 use services::message::ObjectRef;
 use services::object_store::Bucket;
 use services::{ErrorKind, FrameBatch, FrameEntry, FrameFormat, Payload, PortError};
@@ -98,12 +98,17 @@ pub(crate) async fn fetch(
     let mut attempts = 1;
     loop {
         match get(object, span(batch), bucket).await {
-            Err(error) if error.is_retryable() && attempts < FETCH_ATTEMPTS => on_trouble(&error),
+            Err(error) if may_pass(&error) && attempts < FETCH_ATTEMPTS => on_trouble(&error),
             result => return result,
         }
         attempts += 1;
         tokio::time::sleep(backoff.next()).await;
     }
+}
+
+/// Denied is somebody's mistake that somebody will mend: worth the same patience as a store that is away.
+fn may_pass(error: &PortError) -> bool {
+    error.is_retryable() || error.kind() == ErrorKind::Denied
 }
 
 async fn get(
@@ -166,6 +171,13 @@ pub(crate) fn decode(
     }
 }
 
+/// The width at which a picture, its aspect kept, still covers a size.
+fn covering_width(picture: &Picture, (width, height): PictureSize) -> u32 {
+    let by_height = u64::from(height) * u64::from(picture.width());
+    let by_height = by_height.div_ceil(u64::from(picture.height()));
+    u32::try_from(by_height).map_or(u32::MAX, |by_height| by_height.max(width))
+}
+
 fn key_frame(
     bytes: Bytes,
     entry: &FrameEntry,
@@ -178,8 +190,8 @@ fn key_frame(
     pictures.extend(decoder.flush()?);
     let picture = pictures.into_iter().next().ok_or(FrameError::NoPicture)?;
     let picture = match at_least {
-        Some((width, _)) if width < picture.width() => picture.scaled(width),
-        _ => picture,
+        Some(size) => picture.scaled(covering_width(&picture, size)),
+        None => picture,
     };
     Ok(picture.to_rgb())
 }

@@ -31,6 +31,8 @@ use pool::Pool;
 
 /// Longest that batches in work are waited for at shutdown.
 pub const DRAIN: Duration = Duration::from_secs(15);
+/// Longest wait for messages in one call, so that shutdown has to wait no longer for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The worker of one model.
 #[derive(Debug)]
@@ -109,7 +111,8 @@ impl Worker {
                 slots = self.free_slots() => slots,
             };
             // Not dropped at shutdown: a message leased by a dropped call would be idle for a whole lease.
-            let (lease, wait) = (self.infer.lease.duration(), self.infer.wait.duration());
+            let lease = self.infer.lease.duration();
+            let wait = self.infer.wait.duration().min(LONGEST_WAIT);
             match self.queue.queue.receive(slots.len(), lease, wait).await {
                 Ok(received) => {
                     backoff.reset();

@@ -93,8 +93,8 @@ impl StreamConfig {
     /// The URL without what may be secret in it: `rtsp://***@host/path`.
     pub fn shown_url(&self) -> String {
         let Some((scheme, rest)) = self.url.split_once("://") else { return self.url.clone() };
-        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-        let shown = match authority.rfind('@') {
+        // Up to the last one: a password may hold any character, '/' and '?' by mistake too.
+        let shown = match rest.rfind('@') {
             Some(at) => format!("{scheme}://***{}", &rest[at..]),
             None => self.url.clone(),
         };

@@ -166,6 +166,9 @@ fn a_password_is_in_no_error_and_no_debug_text() {
     let config = read(GATE).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
     assert_eq!(stream(&config, "gate").shown_url(), "rtsp://***@10.0.0.5/main");
+    let mut mistaken = stream(&config, "gate").clone();
+    mistaken.url = "rtsp://viewer:pa/s?s@10.0.0.5/main".to_owned();
+    assert_eq!(mistaken.shown_url(), "rtsp://***@10.0.0.5/main");
 }
 
 #[test]
