@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use services::config::{Config, SpoolPolicy, StreamConfig};
-use services::{Clock, DataFolder, Ports, StreamId};
+use services::{Clock, DataFolder, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -138,9 +138,16 @@ impl OneStream {
     async fn open_spool(&self) -> anyhow::Result<Arc<Spool>> {
         let (folder, id, policy) = (self.folder.clone(), self.id.clone(), self.policy());
         let bound = self.bounds.spool_bytes.bytes();
-        let opened =
-            tokio::task::spawn_blocking(move || Spool::open(&folder, &id, bound, policy)).await?;
-        Ok(Arc::new(opened?))
+        let served: Vec<ModelName> = self.ports.queues.keys().cloned().collect();
+        let opened = tokio::task::spawn_blocking(move || {
+            let spool = Spool::open(&folder, &id, bound, policy)?;
+            let frames = spool.keep_only(&served)?;
+            if frames > 0 {
+                tracing::warn!(stream = %id, frames, "frames of models that are gone are given up");
+            }
+            Ok::<_, PortError>(spool)
+        });
+        Ok(Arc::new(opened.await??))
     }
 
     fn policy(&self) -> SpoolPolicy {

@@ -94,7 +94,9 @@ impl Receiver {
         };
         let timed_out = |_| SourceError::connect_timeout(self.connect_timeout());
         let (mut source, first) = opened.map_err(timed_out)??;
-        let Some(first) = first else { return Ok(End::Finished) };
+        let Some(first) = first else {
+            return Err(SourceError::hopeless("it holds no H.264 access unit"));
+        };
         self.board.state(StreamState::Playing, format!("playing {}", self.address));
         let mut feed = Feed { inbox: &self.inbox, live: self.is_live(), skipping: false, units: 0 };
         if self.inbox.send(Inbound::Open).await.is_err() {

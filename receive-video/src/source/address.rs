@@ -46,10 +46,21 @@ pub(crate) struct RtspAddress {
 impl fmt::Debug for RtspAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RtspAddress")
-            .field("url", &self.url.as_str())
+            .field("url", &self.shown_url().as_str())
             .field("credentials", &self.credentials.as_ref().map(|_| "***"))
             .field("transport", &self.transport)
             .finish()
+    }
+}
+
+impl RtspAddress {
+    /// The URL without its query, in which many cameras want their password.
+    fn shown_url(&self) -> Url {
+        let mut url = self.url.clone();
+        if url.query().is_some() {
+            url.set_query(Some("***"));
+        }
+        url
     }
 }
 
@@ -84,7 +95,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rtsp(rtsp) => write!(f, "{}", rtsp.url),
+            Self::Rtsp(rtsp) => write!(f, "{}", rtsp.shown_url()),
             Self::File { path, .. } => write!(f, "{}", path.display()),
             Self::Scene { scene, .. } => {
                 write!(f, "the scene {} at {} × {}", scene.seed, scene.width, scene.height)
@@ -161,6 +172,14 @@ mod tests {
         let Address::Rtsp(rtsp) = address else { panic!("{shown}") };
         let credentials = rtsp.credentials.unwrap();
         assert_eq!((&*credentials.username, &*credentials.password), ("me", "p@ss/word"));
+    }
+
+    #[test]
+    fn a_password_in_the_query_is_not_shown() {
+        let address =
+            Address::of(&stream("rtsp://10.0.0.9/live?user=me&password=hunter2")).unwrap();
+        assert_eq!(address.to_string(), "rtsp://10.0.0.9/live?***");
+        assert!(!format!("{address:?}").contains("hunter2"), "{address:?}");
     }
 
     #[test]

@@ -89,12 +89,13 @@ impl EpochWork {
             self.begin_group(unit.sps().and_then(Result::ok));
         }
         let meta = UnitMeta { seq, time: media_time, key: unit.key, loss };
-        let mut settled: VecDeque<Settled> = self.sampler.push(meta).into();
         let mut bundles = Vec::new();
-        // A key frame makes the decoder forget the group before it, whose last pictures were just chosen.
-        while unit.key && settled.front().is_some_and(|first| first.seq < seq) {
-            self.settle_next(&mut settled, now, &mut bundles);
+        if unit.key {
+            // The decoder is about to forget the group before; what is found wrong with that group's last
+            // pictures must not spoil the new one.
+            self.settle_held(now, &mut bundles);
         }
+        let mut settled: VecDeque<Settled> = self.sampler.push(meta).into();
         if unit.key {
             self.key_frame = Some((seq, unit.data.clone()));
         }
@@ -110,11 +111,8 @@ impl EpochWork {
     /// Ends the epoch after `units` access units; gives the last bundles.
     pub(super) fn finish(&mut self, units: u64, now: Instant) -> Vec<LaneBundle> {
         self.overloaded_up_to(units);
-        let mut settled = self.sampler.finish().into();
         let mut bundles = Vec::new();
-        while !VecDeque::is_empty(&settled) {
-            self.settle_next(&mut settled, now, &mut bundles);
-        }
+        self.settle_held(now, &mut bundles);
         bundles.extend(self.close_bundles(|lane| lane.bundler.close()));
         bundles
     }
@@ -127,6 +125,14 @@ impl EpochWork {
     /// When [`due`](Self::due) has to be asked again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.lanes.iter().filter_map(|lane| lane.bundler.deadline()).min()
+    }
+
+    /// Settles what the sampler still holds of the group.
+    fn settle_held(&mut self, now: Instant, bundles: &mut Vec<LaneBundle>) {
+        let mut settled: VecDeque<Settled> = self.sampler.finish().into();
+        while !settled.is_empty() {
+            self.settle_next(&mut settled, now, bundles);
+        }
     }
 
     fn close_bundles(

@@ -45,7 +45,13 @@ impl Shipper {
         let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         let mut sent = Vec::new();
         loop {
-            let failure = match self.step(&mut sent, backoff.is_fresh()).await {
+            // A step that is cut short sends again what it had just sent, at the next start.
+            let stepped = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                stepped = self.step(&mut sent, backoff.is_fresh()) => stepped,
+            };
+            let failure = match stepped {
                 Ok(Some(failure)) | Err(failure) => failure,
                 Ok(None) => {
                     backoff.reset();

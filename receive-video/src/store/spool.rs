@@ -31,6 +31,8 @@ pub mod shed {
     pub const UNWRITABLE: &str = "unwritable";
     /// Store or queue refuse them for good.
     pub const REFUSED: &str = "refused";
+    /// Their model is no longer configured.
+    pub const MODEL_REMOVED: &str = "model-removed";
 }
 
 /// What became of a bundle that was to be stored.
@@ -222,6 +224,21 @@ impl Spool {
     /// Counts frames that it could not be given.
     pub(crate) fn count_lost(&self, frames: u64) {
         self.change(|counts| counts.shed_frames += frames);
+    }
+
+    /// Gives up the bundles of models that have no queue any more; tells how many frames. Blocks.
+    pub(crate) fn keep_only(&self, models: &[ModelName]) -> Result<u64, PortError> {
+        let given = self.database.write("give up bundles in", |tx| {
+            let mut given = Given::default();
+            for (id, model) in tables::bundle_models(tx)? {
+                if !models.iter().any(|served| served.as_str() == model) {
+                    given += tables::give_up(tx, id, shed::MODEL_REMOVED)?;
+                }
+            }
+            Ok(given)
+        })?;
+        self.count_gone(given);
+        Ok(given.frames)
     }
 
     /// What it holds and has handled.

@@ -133,6 +133,13 @@ pub(super) fn give_up(tx: &Transaction<'_>, id: i64, reason: &str) -> rusqlite::
     Ok(Given { bundles: 1, frames: count(runs), bytes: remove(tx, id)? })
 }
 
+/// The bundles, each with its model's name.
+pub(super) fn bundle_models(tx: &Transaction<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
+    tx.prepare("SELECT id, model FROM bundles")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
 /// Deletes a bundle; gives its bytes, 0 when it is not there.
 pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<u64> {
     tx.prepare_cached("DELETE FROM payloads WHERE id = ?")?.execute([id])?;

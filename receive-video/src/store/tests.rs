@@ -119,6 +119,19 @@ fn what_was_sent_is_gone_and_counted() {
 }
 
 #[test]
+fn bundles_of_a_model_that_is_gone_are_given_up_and_counted() {
+    let mut fixture = Fixture::new();
+    let spool = fixture.open(SpoolPolicy::Block);
+    fixture.commit(&spool);
+    assert_eq!(spool.keep_only(&[model()]).unwrap(), 0);
+    assert_eq!(spool.keep_only(&[]).unwrap(), 1);
+    assert_eq!((spool.counts().bundles, spool.counts().bytes), (0, 0));
+    let account = audit(&fixture.path()).unwrap().accounts[0].account.clone();
+    assert_eq!(account.shed[shed::MODEL_REMOVED], 1);
+    assert!(account.closes());
+}
+
+#[test]
 fn drop_oldest_gives_up_the_oldest_and_counts_it() {
     let mut fixture = Fixture::new();
     let spool = fixture.open(SpoolPolicy::DropOldest);
