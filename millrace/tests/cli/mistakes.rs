@@ -38,7 +38,7 @@ fn validate_says_what_it_found() {
 fn validate_finds_files_that_are_missing() {
     let site = Site::new(&format!("{SCENE}[models.m]\npath = \"none.onnx\"\n"));
     let error = site.run(&["validate"]).error();
-    assert!(error.contains("model \"m\": open \"none.onnx\": No such file"), "{error}");
+    assert!(error.contains("model \"m\": read model \"none.onnx\": No such file"), "{error}");
 }
 
 #[test]
