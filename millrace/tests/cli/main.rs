@@ -1,5 +1,7 @@
 //! The binary as a user meets it: help, files, exit codes, answers.
 
+#![allow(clippy::unwrap_used, reason = "what helps a test may do as a test does")]
+
 mod finite;
 mod help;
 mod mistakes;
