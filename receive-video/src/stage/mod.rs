@@ -6,6 +6,7 @@
 mod encode;
 mod epoch;
 mod lane;
+mod unsaved;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::status::{StreamBoard, StreamState};
 use crate::store::{Spool, Stored, shed};
 use epoch::{EpochConfig, EpochWork, LaneBundle};
 pub(crate) use lane::LaneConfig;
+use unsaved::Unsaved;
 
 /// How often accounts are saved.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -70,6 +72,7 @@ struct Worker {
     work: Option<EpochWork>,
     next_save: Instant,
     past: Past,
+    unsaved: Unsaved,
 }
 
 impl Stage {
@@ -83,7 +86,13 @@ impl Stage {
         runtime: &Handle,
     ) -> anyhow::Result<()> {
         let next_save = Instant::now() + SAVE_EVERY;
-        let mut worker = Worker { stage: self, work: None, next_save, past: Past::default() };
+        let mut worker = Worker {
+            stage: self,
+            work: None,
+            next_save,
+            past: Past::default(),
+            unsaved: Unsaved::default(),
+        };
         loop {
             let wait = worker.deadline().saturating_duration_since(Instant::now());
             let inbound = match inbox.try_recv() {
@@ -142,9 +151,12 @@ impl Worker {
         let Some(work) = &mut self.work else { return };
         let bundles = work.finish(units, Instant::now());
         self.store_all(bundles);
-        self.save(true);
+        let saved = self.save(true);
         self.past = self.figures();
-        self.work = None;
+        if let Some(work) = self.work.take().filter(|_| !saved) {
+            let lanes = work.lanes.into_iter().map(|lane| (lane.config.model, lane.books));
+            self.unsaved.keep((work.epoch, lanes.collect()));
+        }
     }
 
     fn store_all(&mut self, bundles: Vec<LaneBundle>) {
@@ -186,14 +198,18 @@ impl Worker {
         }
     }
 
-    fn save(&mut self, closed: bool) {
+    /// Saves the accounts; tells whether the spool took them.
+    fn save(&mut self, closed: bool) -> bool {
+        let spool = &self.stage.spool;
+        self.unsaved.save(|epoch, lanes| spool.save(epoch, lanes, true));
         let figures = self.figures();
-        let Some(work) = &mut self.work else { return };
+        let Some(work) = &mut self.work else { return true };
         let lanes: Vec<_> =
             work.lanes.iter().map(|lane| (&lane.config.model, &lane.books)).collect();
-        match self.stage.spool.save(work.epoch, &lanes, closed) {
+        let saved = self.stage.spool.save(work.epoch, &lanes, closed);
+        match &saved {
             Ok(()) => work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear()),
-            Err(error) => self.stage.trouble(&error),
+            Err(error) => self.stage.trouble(error),
         }
         let (size, trouble) = (work.size, work.trouble.take());
         self.stage.board.update(|status| {
@@ -204,6 +220,7 @@ impl Worker {
             status.last_error = trouble.or(status.last_error.take());
         });
         self.stage.board.spooled(self.stage.spool.counts());
+        saved.is_ok()
     }
 
     fn figures(&self) -> Past {
