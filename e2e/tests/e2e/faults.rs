@@ -144,7 +144,7 @@ fn poisoned_messages_go_to_the_dead_letters_and_delay_nobody() {
     }
     assert_goes_on(&site, &mut up);
 
-    // The object turns up, the letter is replayed, and the answer takes the error's place.
+    // The object turns up, the batch is sent again, and the answer takes the error's place.
     let good = newest_object(&site);
     put(&site, &key("absent"), &good[..]);
     let len = good.len() as u64;
