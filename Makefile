@@ -1,7 +1,7 @@
 # What one does with this repository; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test lint format schemas clean
+.PHONY: help setup build release demo test test-all localstack lint format schemas clean
 
 CARGO ?= cargo
 LINT_TOOLS := target/lint-tools
@@ -21,12 +21,18 @@ release: setup ## build optimised: target/release/millrace
 demo: build ## a fake camera, the receiver, a model, a table; SECONDS=30 ends it by itself
 	target/debug/millrace demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: ## run all tests
+test: ## run all tests; those on AWS run against LocalStack, or are skipped in words without Python 3.13
 	@tools/setup.sh build test
 	$(CARGO) build --workspace --bins
+	@localstack/run with $(MAKE) --no-print-directory test-all
+
+test-all:
 	@if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
 	else $(CARGO) test --workspace --exclude e2e && $(CARGO) test --package e2e -- --test-threads=1; fi
+
+localstack: ## start S3, SQS, Firehose and Athena on this machine; prints what to eval ("localstack/run stop" ends it)
+	@localstack/run start
 
 lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python
 	$(CARGO) fmt --all --check
