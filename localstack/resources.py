@@ -63,6 +63,10 @@ def create_delivery_stream(name: str, bucket: str) -> None:
         "BucketARN": f"arn:aws:s3:::{bucket}",
         "Prefix": DELIVERY_PREFIX,
         "ErrorOutputPrefix": ERROR_PREFIX,
+        # LocalStack describes what it was told and no defaults; the SDK for Rust needs these in a description.
+        "BufferingHints": {"SizeInMBs": 64, "IntervalInSeconds": 60},
+        "CompressionFormat": "UNCOMPRESSED",
+        "EncryptionConfiguration": {"NoEncryptionConfig": "NoEncryption"},
     }
     try:
         firehose.create_delivery_stream(
