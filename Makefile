@@ -1,10 +1,14 @@
 # What one does with this repository; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-all localstack lint format schemas clean
+.PHONY: help setup build release demo test test-all localstack lint lint-infra format schemas image up down logs clean
 
 CARGO ?= cargo
 LINT_TOOLS := target/lint-tools
+DOCKER ?= docker
+# The plug-in of today, or the program of its own that Debian 12 has.
+COMPOSE ?= $(shell $(DOCKER) compose version >/dev/null 2>&1 && echo $(DOCKER) compose || echo docker-compose) --project-name millrace
+PROFILE ?= release
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,12 +46,29 @@ lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python
 	python3 tools/check_dependencies.py
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
+lint-infra: ## check Terraform, images, composition, Kubernetes manifests, shell scripts
+	terraform/check
+	deploy/check
+
 format: $(LINT_TOOLS)/ready ## format Rust and Python
 	$(CARGO) fmt --all
 	$(LINT_TOOLS)/bin/ruff format .
 
 schemas: ## write docs/schema and the golden files anew
 	UPDATE_SCHEMAS=1 INSTA_UPDATE=always $(CARGO) test --workspace
+
+image: ## build the container images; PROFILE=dev builds sooner, PREBUILT=target/release compiles nothing
+	@PROFILE=$(PROFILE) PREBUILT=$(PREBUILT) DOCKER="$(DOCKER)" deploy/docker/images
+
+up: image ## start camera, receiver, two workers on LocalStack in containers; ends when all are healthy
+	DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1 $(COMPOSE) up --detach
+	@COMPOSE="$(COMPOSE)" DOCKER="$(DOCKER)" deploy/compose/wait
+
+down: ## stop and remove them with all that they hold
+	$(COMPOSE) down --volumes
+
+logs: ## follow what they log
+	$(COMPOSE) logs --follow --tail 100
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,0 +1,11 @@
+# Athena's API for LocalStack; the context is the folder localstack.
+FROM python:3.13-slim-bookworm
+COPY requirements.txt /tmp/
+RUN pip install --no-cache-dir --constraint /tmp/requirements.txt boto3 duckdb \
+    && rm /tmp/requirements.txt
+COPY *.py /usr/local/share/athena/
+USER 10001:10001
+EXPOSE 4567
+HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=5 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:4567/health')"]
+CMD ["python", "/usr/local/share/athena/athena.py", "--listen", "0.0.0.0:4567", "--endpoint", "http://localstack:4566"]
