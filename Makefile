@@ -5,6 +5,7 @@
 
 CARGO ?= cargo
 LINT_TOOLS := target/lint-tools
+SQL_TOOLS := target/sql-tools
 DOCKER ?= docker
 # The plug-in of today, or the program of its own that Debian 12 has.
 COMPOSE ?= $(shell $(DOCKER) compose version >/dev/null 2>&1 && echo $(DOCKER) compose || echo docker-compose) --project-name millrace
@@ -30,8 +31,9 @@ test: ## run all tests; those on AWS run against LocalStack, or are skipped in w
 	$(CARGO) build --workspace --bins
 	@localstack/run with $(MAKE) --no-print-directory test-all
 
-test-all:
-	@if $(CARGO) nextest --version >/dev/null 2>&1; \
+test-all: $(SQL_TOOLS)/ready
+	@export SQL_TEST_PYTHON=$(CURDIR)/$(SQL_TOOLS)/bin/python; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
 	else $(CARGO) test --workspace --exclude e2e && $(CARGO) test --package e2e -- --test-threads=1; fi
 
@@ -74,7 +76,9 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 $(LINT_TOOLS)/ready: tools/lint-requirements.txt
+$(SQL_TOOLS)/ready: table/tests/sql/requirements.txt
+$(LINT_TOOLS)/ready $(SQL_TOOLS)/ready:
 	@tools/setup.sh build test
-	python3 -m venv $(LINT_TOOLS)
-	$(LINT_TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
