@@ -40,11 +40,12 @@ test-all: $(SQL_TOOLS)/ready
 localstack: ## start S3, SQS, Firehose and Athena on this machine; prints what to eval ("localstack/run stop" ends it)
 	@localstack/run start
 
-lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python
+lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python, shell
 	$(CARGO) fmt --all --check
 	$(LINT_TOOLS)/bin/typos
 	$(LINT_TOOLS)/bin/ruff check .
 	$(LINT_TOOLS)/bin/ruff format --check .
+	$(LINT_TOOLS)/bin/shellcheck $$(git grep -lE '^#!.*bash')
 	python3 tools/check_dependencies.py
 	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
