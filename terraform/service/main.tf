@@ -1,0 +1,72 @@
+# One ECS service on Fargate: receivers and workers differ in their inputs alone.
+
+terraform {
+  required_providers {
+    aws = {
+      source = "hashicorp/aws"
+    }
+  }
+}
+
+data "aws_partition" "current" {}
+
+data "aws_region" "current" {}
+
+locals {
+  full_name = "${var.prefix}-${var.name}"
+  # As the image has them (Dockerfile).
+  user          = "10001:10001"
+  config_folder = "/etc/millrace"
+  data_folder   = "/var/lib/millrace"
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_338:log_days is the operator's choice; rows and dead letters say for longer what became of a frame
+  name              = "/millrace/${var.prefix}/${var.name}"
+  retention_in_days = var.log_days
+  kms_key_id        = var.key_arn
+}
+
+# The configuration file. It names secrets as "${NAME}" and has none itself.
+resource "aws_ssm_parameter" "config" {
+  name        = "/millrace/${var.prefix}/${var.name}/millrace.toml"
+  description = "Configuration of ${local.full_name}"
+  type        = "SecureString"
+  tier        = "Intelligent-Tiering"
+  key_id      = var.key_arn
+  value       = var.config
+}
+
+resource "aws_ecs_service" "this" {
+  #checkov:skip=CKV_AWS_333:Only where a VPC has neither NAT nor endpoints (examples/dev); the security group lets nobody in
+  name                   = local.full_name
+  cluster                = var.cluster
+  task_definition        = aws_ecs_task_definition.this.arn
+  desired_count          = var.tasks
+  enable_execute_command = false
+  propagate_tags         = "SERVICE"
+
+  deployment_minimum_healthy_percent = var.one_at_a_time ? 0 : 100
+  deployment_maximum_percent         = var.one_at_a_time ? 100 : 200
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  capacity_provider_strategy {
+    capacity_provider = var.spot ? "FARGATE_SPOT" : "FARGATE"
+    weight            = 1
+  }
+
+  network_configuration {
+    subnets          = var.subnet_ids
+    security_groups  = [var.security_group_id]
+    assign_public_ip = var.assign_public_ip
+  }
+
+  lifecycle {
+    # Scaling decides.
+    ignore_changes = [desired_count]
+  }
+}

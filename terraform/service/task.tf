@@ -1,0 +1,98 @@
+# The task: a container that writes the configuration file and ends, then the program.
+
+resource "aws_ecs_task_definition" "this" {
+  family                   = local.full_name
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.cpu
+  memory                   = var.memory
+  execution_role_arn       = aws_iam_role.execution.arn
+  task_role_arn            = aws_iam_role.task.arn
+  container_definitions    = jsonencode([local.write_config, local.program])
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.architecture
+  }
+
+  volume {
+    name = "config"
+  }
+
+  volume {
+    name = "data"
+
+    dynamic "efs_volume_configuration" {
+      for_each = var.spool[*]
+
+      content {
+        file_system_id     = efs_volume_configuration.value.file_system_id
+        transit_encryption = "ENABLED"
+
+        authorization_config {
+          access_point_id = efs_volume_configuration.value.access_point_id
+          iam             = "ENABLED"
+        }
+      }
+    }
+  }
+}
+
+locals {
+  config_file = "${local.config_folder}/millrace.toml"
+
+  write_config = {
+    name       = "config"
+    image      = var.image
+    essential  = false
+    user       = "0:0"
+    entryPoint = ["/bin/sh", "-c"]
+    command    = ["printf %s \"$CONFIG\" > ${local.config_file}"]
+    secrets    = [{ name = "CONFIG", valueFrom = aws_ssm_parameter.config.arn }]
+    # A new text makes a new task definition, and so new tasks.
+    environment            = [{ name = "CONFIG_SHA256", value = sha256(var.config) }]
+    mountPoints            = [{ sourceVolume = "config", containerPath = local.config_folder, readOnly = false }]
+    readonlyRootFilesystem = true
+    logConfiguration       = local.log
+  }
+
+  program = {
+    name        = "millrace"
+    image       = var.image
+    essential   = true
+    user        = local.user
+    command     = var.command
+    dependsOn   = [{ containerName = "config", condition = "SUCCESS" }]
+    stopTimeout = var.stop_timeout
+    environment = [for name, value in local.environment : { name = name, value = value }]
+    secrets     = [for name, arn in var.secrets : { name = name, valueFrom = arn }]
+    mountPoints = [
+      { sourceVolume = "config", containerPath = local.config_folder, readOnly = true },
+      { sourceVolume = "data", containerPath = local.data_folder, readOnly = false },
+    ]
+    healthCheck = {
+      command     = ["CMD", "healthy", "/healthz"]
+      interval    = 15
+      timeout     = 5
+      retries     = 3
+      startPeriod = 60
+    }
+    linuxParameters        = { capabilities = { drop = ["ALL"] } }
+    readonlyRootFilesystem = true
+    logConfiguration       = local.log
+  }
+
+  environment = merge(var.environment, {
+    MILLRACE_CONFIG = local.config_file
+    MILLRACE_DATA   = local.data_folder
+  })
+
+  log = {
+    logDriver = "awslogs"
+    options = {
+      awslogs-group         = aws_cloudwatch_log_group.this.name
+      awslogs-region        = data.aws_region.current.region
+      awslogs-stream-prefix = "task"
+    }
+  }
+}

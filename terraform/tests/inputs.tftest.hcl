@@ -1,0 +1,118 @@
+# Inputs that are refused before anything is made, with the variable that is named.
+
+variables {
+  prefix        = "check"
+  image_tag     = "1"
+  vpc_id        = "vpc-1"
+  subnet_ids    = ["subnet-1"]
+  worker_config = ""
+  models        = { shapes = {} }
+}
+
+run "good_inputs_are_taken" {
+  command = plan
+
+  assert {
+    condition     = aws_sqs_queue.work["shapes"].name == "check-shapes"
+    error_message = "a queue is called PREFIX-MODEL"
+  }
+}
+
+run "dots_in_models_and_fifo_make_names_that_sqs_takes" {
+  command = plan
+
+  variables {
+    models = { "people.v2" = { fifo = true } }
+  }
+
+  assert {
+    condition     = aws_sqs_queue.work["people.v2"].name == "check-people_v2.fifo"
+    error_message = "a . is written as _, and .fifo comes last"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.dead["people.v2"].name == "check-people_v2-dead.fifo"
+    error_message = "-dead comes before .fifo"
+  }
+}
+
+run "a_prefix_that_no_bucket_may_have" {
+  command         = plan
+  expect_failures = [var.prefix]
+
+  variables {
+    prefix = "Check"
+  }
+}
+
+run "two_models_of_one_queue" {
+  command         = plan
+  expect_failures = [var.models]
+
+  variables {
+    models = { "a.b" = {}, "a_b" = {} }
+  }
+}
+
+run "a_model_with_the_name_of_the_queue_of_results" {
+  command         = plan
+  expect_failures = [var.models]
+
+  variables {
+    models = { results = {} }
+  }
+}
+
+run "names_too_long_for_a_role" {
+  command         = plan
+  expect_failures = [var.models]
+
+  variables {
+    models = { a-model-of-a-name-that-is-rather-long-for-its-purpose = {} }
+  }
+}
+
+run "fewer_tasks_at_most_than_at_least" {
+  command         = plan
+  expect_failures = [var.models]
+
+  variables {
+    models = { shapes = { min_tasks = 3, max_tasks = 2 } }
+  }
+}
+
+run "a_password_that_is_no_reference" {
+  command         = plan
+  expect_failures = [var.receivers]
+
+  variables {
+    receivers = { north = { config = "", secrets = { GATE_PASSWORD = "secret" } } }
+  }
+}
+
+run "a_configuration_that_no_parameter_holds" {
+  command         = plan
+  expect_failures = [var.receivers]
+
+  variables {
+    receivers = { north = { config = join("", [for number in range(1000) : "123456789"]) } }
+  }
+}
+
+run "less_time_to_stop_than_the_programs_need" {
+  command         = plan
+  expect_failures = [var.stop_timeout]
+
+  variables {
+    stop_timeout = 20
+  }
+}
+
+run "smaller_files_than_firehose_makes" {
+  command         = plan
+  expect_failures = [var.delivery_buffer_mib]
+
+  variables {
+    delivery_buffer_mib = 1
+  }
+}
