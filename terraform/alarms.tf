@@ -46,13 +46,13 @@ resource "aws_cloudwatch_metric_alarm" "no_frames" {
   for_each = length(var.receivers) > 0 ? aws_sqs_queue.work : {}
 
   alarm_name          = "${var.prefix}-${local.model_slugs[each.key]}-no-frames"
-  alarm_description   = "For 10 minutes no stream has sent a frame for model ${each.key}"
+  alarm_description   = "For ${var.no_frames_seconds} s no stream has sent a frame for model ${each.key}"
   namespace           = "AWS/SQS"
   metric_name         = "NumberOfMessagesSent"
   dimensions          = { QueueName = each.value.name }
   statistic           = "Sum"
   period              = 300
-  evaluation_periods  = 2
+  evaluation_periods  = ceil(var.no_frames_seconds / 300)
   threshold           = 1
   comparison_operator = "LessThanThreshold"
   treat_missing_data  = "breaching"

@@ -205,3 +205,14 @@ variable "oldest_message_seconds" {
   type        = number
   default     = 300
 }
+
+variable "no_frames_seconds" {
+  description = "Seconds without a frame for a model that raise an alarm: more than the longest `every` of its streams."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.no_frames_seconds >= 300 && var.no_frames_seconds <= 86400
+    error_message = "CloudWatch counts messages by five minutes, and alarms look back for a day at most: 300 to 86,400 s."
+  }
+}
