@@ -1,11 +1,12 @@
-# Athena's API for LocalStack; the context is the folder localstack.
+# Athena's API for LocalStack; the context is the repository. The folders lie to each other as they do there.
 FROM python:3.13-slim-bookworm
-COPY requirements.txt /tmp/
+COPY localstack/requirements.txt /tmp/
 RUN pip install --no-cache-dir --constraint /tmp/requirements.txt boto3 duckdb \
     && rm /tmp/requirements.txt
-COPY *.py /usr/local/share/athena/
+COPY table/sql/views/ /opt/millrace/table/sql/views/
+COPY localstack/*.py /opt/millrace/localstack/
 USER 10001:10001
 EXPOSE 4567
 HEALTHCHECK --interval=3s --timeout=3s --start-period=30s --retries=5 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:4567/health')"]
-CMD ["python", "/usr/local/share/athena/athena.py", "--listen", "0.0.0.0:4567", "--endpoint", "http://localstack:4566"]
+CMD ["python", "/opt/millrace/localstack/athena.py", "--listen", "0.0.0.0:4567", "--endpoint", "http://localstack:4566"]
