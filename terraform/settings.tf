@@ -21,7 +21,7 @@ variable "force_destroy" {
 variable "frames_days" {
   description = "Days for which the pictures behind the rows are kept."
   type        = number
-  default     = 30
+  default     = 7
 
   validation {
     condition     = var.frames_days >= 1

@@ -49,6 +49,29 @@ impl Program {
         self.child.id()
     }
 
+    /// Its resident memory, in MiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resident_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says so");
+        let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("a number") / 1_024
+    }
+
+    /// The CPU time that it has used; none when it has ended.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        /// Clock ticks in a second, in the numbers of proc(5): Linux says 100 to all programs.
+        const HZ: u64 = 100;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        // After the name, which may hold blanks: the 14th and 15th fields are user and system time.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+        let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+        Some(Duration::from_millis((user + system) * 1_000 / HZ)).filter(|time| !time.is_zero())
+    }
+
     /// Everything it wrote to standard output, earlier processes of the same name and folder included.
     pub fn stdout(&self) -> String {
         fs::read_to_string(&self.stdout).unwrap_or_default()

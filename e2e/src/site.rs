@@ -1,18 +1,26 @@
 //! A folder with a configuration file and a data folder, as a user would have.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Program, program};
+use crate::{Backend, Program, Store, aws, eventually, program};
 
-/// A folder of its own for one test, removed with it unless the test fails.
+/// A folder of its own for one test, removed with it unless the test fails; on AWS also a bucket, queues and a
+/// delivery stream of its own.
 #[derive(Debug)]
 pub struct Site {
     folder: TempDir,
+    backend: Backend,
+    /// What the names on AWS begin with.
+    prefix: String,
+    /// Variables that its programs see besides this process's own.
+    environment: BTreeMap<String, String>,
 }
 
 impl Drop for Site {
@@ -29,18 +37,39 @@ impl Drop for Site {
 }
 
 impl Site {
-    /// Makes a site whose `millrace.toml` is `config`; its data folder is `data`.
+    /// Makes a site on the embedded backend whose `millrace.toml` is `config`; its data folder is `data`.
     pub fn new(config: &str) -> Self {
+        Self::on(Backend::Embedded, config)
+    }
+
+    /// Makes a site on a backend.
+    pub fn on(backend: Backend, config: &str) -> Self {
+        Self::with(backend, BTreeMap::new(), config)
+    }
+
+    /// Makes a site whose programs see variables besides this process's own.
+    pub fn with(backend: Backend, environment: BTreeMap<String, String>, config: &str) -> Self {
         let folder =
             tempfile::Builder::new().prefix("millrace-e2e-").tempdir().expect("a temp dir");
-        let site = Self { folder };
+        let prefix = aws::unique_prefix();
+        let site = Self { folder, backend, prefix, environment };
         site.configure(config);
         site
     }
 
-    /// Replaces the configuration.
+    /// Replaces the configuration; on AWS, with the lines that say so, and makes what it names.
     pub fn configure(&self, config: &str) {
+        let config = match self.backend {
+            Backend::Embedded => config.to_owned(),
+            Backend::Aws => {
+                let prefix = &self.prefix;
+                format!("backend = \"aws\"\n{config}\n[aws]\nprefix = \"{prefix}\"\n")
+            }
+        };
         fs::write(self.config(), config).expect("the site is writable");
+        if self.backend == Backend::Aws {
+            aws::make_resources(&self.prefix, &self.config(), &self.environment);
+        }
     }
 
     /// The site's folder.
@@ -65,16 +94,19 @@ impl Site {
 
     /// Starts a program whose output files are called `label`.
     pub fn start_as(&self, label: &str, name: &str, args: &[&str]) -> Program {
-        let mut command = Command::new(program(name));
-        command.args(args).arg("-c").arg(self.config()).current_dir(self.path());
-        Program::start(label, self.path(), &mut command)
+        Program::start(label, self.path(), &mut self.command(name, args))
     }
 
     /// Runs `millrace` with `args` and `-c millrace.toml` to its end.
     pub fn millrace(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(program("millrace"));
+        self.command("millrace", args).output().expect("millrace starts")
+    }
+
+    fn command(&self, name: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program(name));
         command.args(args).arg("-c").arg(self.config()).current_dir(self.path());
-        command.output().expect("millrace starts")
+        command.envs(&self.environment);
+        command
     }
 
     /// The rows that `millrace query` gives, as JSON objects.
@@ -105,6 +137,25 @@ impl Site {
         let output = self.millrace(&["audit"]);
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Waits until every frame that was taken is answered, shed or dead, and the loss equation says so.
+    ///
+    /// # Panics
+    /// When `deadline` passes first: with what the audit said last.
+    pub fn settled(&self, deadline: Duration) {
+        eventually("every taken frame has its answer", deadline, || {
+            let (closes, text) = self.audit();
+            let in_flight = text.matches("in flight ").count();
+            let settled = closes && in_flight == text.matches("in flight 0 ").count();
+            if settled { Ok(()) } else { Err(text) }
+        });
+    }
+
+    /// What the site's programs store in and send to, for a test that looks or adds something: by the ports, so
+    /// that it is the same on every backend.
+    pub fn store(&self) -> Store {
+        Store::open(&self.config())
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use table::print::Format;
+use telemetry::logging::LogArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -17,15 +18,8 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "millrace", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Which events are logged to standard error, as `warn` or `warn,receive_video=debug`
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        env = "MILLRACE_LOG",
-        hide_env_values = true
-    )]
-    pub(crate) log: Option<String>,
+    #[command(flatten)]
+    pub(crate) logs: LogArgs,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -52,6 +46,8 @@ pub(crate) enum Command {
     /// Look at messages that could not be answered, and send them again
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Say what a month on AWS costs, item by item
+    Cost(CostArgs),
     /// Run the receiver alone; workers run elsewhere, over the same data folder
     Receive(ReceiveArgs),
     /// Run the workers alone; a receiver runs elsewhere, over the same data folder
@@ -168,6 +164,47 @@ pub(crate) struct AuditArgs {
 
     #[command(flatten)]
     pub(crate) site: SiteArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// Take frames, sizes and rates from the rows of a running system instead of the configuration
+    #[arg(long)]
+    pub(crate) measured: bool,
+
+    /// Bytes of an encoded frame [default: 60000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) frame_bytes: Option<u32>,
+
+    /// Rows of a frame; one in which nothing is found has one too [default: 2]
+    #[arg(long, value_name = "N", value_parser = rows_per_frame)]
+    pub(crate) rows_per_frame: Option<f64>,
+
+    /// Days that frames are kept [default: 7]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) retention_days: Option<u32>,
+
+    /// Questions to the table, each reading the rows of a day [default: 24]
+    #[arg(long, value_name = "N")]
+    pub(crate) queries_per_day: Option<u32>,
+
+    /// Worker processes for each model [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) workers: Option<u32>,
+
+    /// Print the estimate as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) site: SiteArgs,
+}
+
+fn rows_per_frame(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rows) if (1.0..=1e6).contains(&rows) => Ok(rows),
+        _ => Err("expected a number from 1 to 1000000".to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]

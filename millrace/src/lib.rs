@@ -1,9 +1,10 @@
 //! Millrace as a library: the whole of it in one process, and what the commands of the binary are made of.
 //!
 //! [`Millrace::start`] takes a configuration and runs receiver, workers, store, queues and table in this
-//! process; [`audit`] proves from what is on disk that nothing was lost.
+//! process; [`audit`] proves from what is on disk that nothing was lost; [`cost`] tells what the same costs on AWS.
 
 pub mod audit;
+pub mod cost;
 mod process;
 pub mod status;
 pub mod supervise;

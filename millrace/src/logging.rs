@@ -2,24 +2,15 @@
 
 use std::io::{self, Write};
 
-use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
+use telemetry::TelemetryError;
+use telemetry::logging::LogArgs;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::screen::Screen;
 
-/// Starts logging by a filter: the user's, or `default`.
-pub(crate) fn start(filter: Option<&str>, default: &str, screen: &Screen) -> anyhow::Result<()> {
-    let filter = filter.unwrap_or(default);
-    let filter = EnvFilter::builder().parse(filter).with_context(|| {
-        format!("read log filter {filter:?}, wanted one like \"info\" or \"warn,table=debug\"")
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(screen.is_terminal())
-        .with_writer(AboveStatus(screen.clone()))
-        .init();
-    Ok(())
+/// Starts logging by the user's filter, or `default`.
+pub(crate) fn start(logs: &LogArgs, default: &str, screen: &Screen) -> Result<(), TelemetryError> {
+    logs.start_on(default, screen.is_terminal(), AboveStatus(screen.clone()))
 }
 
 /// Writes to standard error, above the status lines.

@@ -4,22 +4,29 @@ mod cli;
 mod command;
 mod logging;
 mod screen;
-mod signals;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use telemetry::logging::LogFormat;
+use tracing::Level;
 
 use crate::cli::Cli;
 use crate::screen::Screen;
 
 fn main() -> ExitCode {
+    services::allocator::bound();
     let cli = Cli::parse();
+    let format = cli.logs.format();
     match run(cli) {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if format == LogFormat::Json && tracing::event_enabled!(Level::ERROR) => {
+            tracing::error!("{}", message(&error));
+            ExitCode::FAILURE
+        }
         Err(error) => {
             // Nobody is left to tell when standard error is gone too.
             writeln!(io::stderr(), "millrace: {}", message(&error)).ok();
@@ -29,8 +36,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let screen = Screen::new();
-    logging::start(cli.log.as_deref(), cli.command.default_log(), &screen)?;
+    let screen = Screen::new(cli.logs.format() == LogFormat::Text);
+    logging::start(&cli.logs, cli.command.default_log(), &screen)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(command::run(cli.command, screen));
     // Whatever still blocks a thread has had its time to drain.

@@ -1,20 +1,22 @@
 //! Millrace in this process: configuration in; receiver, workers and filer running until they are told to stop,
 //! or until finite sources have ended and all their rows are delivered.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use model_inference::status::ModelState;
-use services::backend::{Embedded, Ports, open_embedded};
 use services::config::Config;
-use services::{DataFolder, ModelName};
+use services::{DataFolder, ModelName, OpenBackend, Ports};
+use telemetry::Telemetry;
+use telemetry::stop::DRAIN;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::status::{self, StreamStatus};
-use crate::supervise::{self, DRAIN, Role};
+use crate::supervise::{self, Role};
 
 /// Time between two looks at the queues when the sources have ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -36,6 +38,7 @@ pub struct Millrace {
     running: JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
     receiving: CancellationToken,
+    telemetry_address: Option<SocketAddr>,
     view: View,
 }
 
@@ -43,7 +46,7 @@ pub struct Millrace {
 #[derive(Clone, Debug)]
 struct View {
     config: Arc<Config>,
-    embedded: Embedded,
+    backend: OpenBackend,
     received: receive_video::StatusBoard,
     inferred: model_inference::status::StatusBoard,
 }
@@ -65,32 +68,39 @@ impl Millrace {
     pub async fn start_parts(config: Config, parts: Parts) -> anyhow::Result<Self> {
         config.check()?;
         let config = Arc::new(config);
-        let embedded = tokio::task::spawn_blocking({
-            let config = Arc::clone(&config);
-            move || open_embedded(&config.data, config.models.keys(), &config.embedded_options())
-        })
-        .await
-        .context("open the data folder")??;
+        let backend = services::open(&config).await?;
         let view = View {
             config,
-            embedded,
+            backend,
             received: receive_video::StatusBoard::default(),
             inferred: model_inference::status::StatusBoard::default(),
         };
         let shutdown = CancellationToken::new();
         let receiving = shutdown.child_token();
-        let running = tokio::spawn(run(view.clone(), parts, shutdown.clone(), receiving.clone()));
-        Ok(Self { running, shutdown, receiving, view })
+        let telemetry = view.start_telemetry(shutdown.clone()).await?;
+        let telemetry_address = telemetry.address();
+        let work = run(view.clone(), parts, shutdown.clone(), receiving.clone());
+        let running = tokio::spawn(async move {
+            let ended = work.await;
+            telemetry.finish().await;
+            ended
+        });
+        Ok(Self { running, shutdown, receiving, telemetry_address, view })
     }
 
     /// Where the rows and pictures lie.
     pub fn folder(&self) -> &DataFolder {
-        &self.view.embedded.folder
+        &self.view.backend.folder
     }
 
     /// The ports, for subscribing to results.
     pub fn ports(&self) -> &Ports {
-        &self.view.embedded.ports
+        &self.view.backend.ports
+    }
+
+    /// Where health and metrics are served.
+    pub fn telemetry_address(&self) -> Option<SocketAddr> {
+        self.telemetry_address
     }
 
     /// A token that ends everything when it is cancelled: what is being worked on is finished, what waits in
@@ -146,9 +156,9 @@ async fn run(
     if parts != Parts::Infer {
         let (view, shutdown) = (view.clone(), shutdown.clone());
         running.spawn("receive video", Role::Essential, async move {
-            let View { config, embedded, received, .. } = &view;
+            let View { config, backend, received, .. } = &view;
             let ended =
-                receive_video::run(config, &embedded.ports, received.clone(), receiving.clone())
+                receive_video::run(config, &backend.ports, received.clone(), receiving.clone())
                     .await;
             // What was taken is answered even when a stream failed.
             let answered = match parts {
@@ -163,22 +173,30 @@ async fn run(
         });
     }
     if parts != Parts::Receive {
-        let filer = view.embedded.filer.clone();
-        let stop = shutdown.clone();
-        running.spawn("file rows", Role::Helper, async move {
-            filer.run(stop).await;
-            Ok(())
-        });
+        if let Some(filer) = view.backend.filer.clone() {
+            let stop = shutdown.clone();
+            running.spawn("file rows", Role::Helper, async move {
+                filer.run(stop).await;
+                Ok(())
+            });
+        }
         let stop = shutdown.clone();
         running.spawn("run models", Role::Essential, async move {
-            let View { config, embedded, inferred, .. } = &view;
-            model_inference::run(config, &embedded.ports, inferred.clone(), stop).await
+            let View { config, backend, inferred, .. } = &view;
+            model_inference::run(config, &backend.ports, inferred.clone(), stop).await
         });
     }
     running.supervise(&shutdown, DRAIN).await
 }
 
 impl View {
+    async fn start_telemetry(&self, draining: CancellationToken) -> anyhow::Result<Telemetry> {
+        let (received, inferred) = (self.received.clone(), self.inferred.clone());
+        let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(received), Arc::new(inferred)];
+        let (config, ports) = (&self.config.telemetry, &self.backend.ports);
+        Ok(Telemetry::start("millrace", config, ports, parts, draining).await?)
+    }
+
     /// Waits until every queue is empty: a message leaves it when its rows are delivered.
     async fn answered(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         loop {
@@ -199,9 +217,8 @@ impl View {
     /// The models whose queues are not empty.
     async fn waiting(&self) -> anyhow::Result<Vec<ModelName>> {
         let mut waiting = Vec::new();
-        for (model, queue) in &self.embedded.queues {
-            let counts = queue.counts().await?;
-            if counts.ready + counts.leased > 0 {
+        for (model, queue) in &self.backend.ports.queues {
+            if !queue.backlog.depth().await?.is_empty() {
                 waiting.push(model.clone());
             }
         }

@@ -20,14 +20,21 @@ pub(crate) struct Screen {
     bars: MultiProgress,
     lines: Vec<ProgressBar>,
     is_terminal: bool,
+    shows_status: bool,
 }
 
 impl Screen {
-    pub(crate) fn new() -> Self {
-        let is_terminal = io::stderr().is_terminal();
+    /// A screen; without status, standard error is left to the logs.
+    pub(crate) fn new(shows_status: bool) -> Self {
+        let is_terminal = shows_status && io::stderr().is_terminal();
         let target =
             if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), lines: Vec::new(), is_terminal }
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            lines: Vec::new(),
+            is_terminal,
+            shows_status,
+        }
     }
 
     /// Whether status lines update in place.
@@ -87,6 +94,9 @@ impl Screen {
 
     /// Writes lines where the status goes: standard error, so that answers can be piped on.
     fn note(&self, lines: &[String]) -> io::Result<()> {
+        if !self.shows_status {
+            return Ok(());
+        }
         self.suspend(|| lines.iter().try_for_each(|line| writeln!(io::stderr(), "{line}")))
     }
 }

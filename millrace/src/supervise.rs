@@ -7,9 +7,6 @@ use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How long parts may take to bring what they hold to safety.
-pub const DRAIN: Duration = Duration::from_secs(25);
-
 /// What the end of a part means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -105,6 +102,8 @@ fn resumed(ended: Result<Ended, JoinError>) -> Ended {
 
 #[cfg(test)]
 mod tests {
+    use telemetry::stop::DRAIN;
+
     use super::*;
 
     /// A part that runs until it is told to stop.

@@ -63,12 +63,19 @@ fn missing(rows: usize) -> PortError {
 fn worse(progress: Progress, error: PortError) -> Progress {
     match progress {
         Progress::Refused(first) => Progress::Refused(first),
-        _ if error.is_retryable() => Progress::Again(error),
-        _ => Progress::Refused(error),
+        _ => asked(error),
     }
 }
 
-/// Delivers rows, waiting and trying again for as long as the stream is away or full; `on_trouble` hears of it.
+/// Denied and missing are somebody's mistake that somebody will mend (credentials expire): rows wait for it.
+fn asked(error: PortError) -> Progress {
+    match error.kind() {
+        ErrorKind::Invalid | ErrorKind::Corrupt => Progress::Refused(error),
+        _ => Progress::Again(error),
+    }
+}
+
+/// Delivers rows, waiting and trying again for as long as the stream is away, full or denied; `on_trouble` hears of it.
 ///
 /// # Errors
 /// When the stream refuses a row in a way that trying again does not change.
@@ -87,8 +94,7 @@ pub(crate) async fn deliver(
         let count = sent.len();
         let progress = match stream.put(sent).await {
             Ok(outcomes) => outstanding.settle(count, outcomes),
-            Err(error) if error.is_retryable() => Progress::Again(error),
-            Err(error) => Progress::Refused(error),
+            Err(error) => asked(error),
         };
         match progress {
             Progress::Accepted => backoff.reset(),
@@ -141,6 +147,20 @@ mod tests {
         let mut rows = outstanding(3);
         assert!(matches!(rows.settle(3, vec![Ok(())]), Progress::Again(_)));
         assert_eq!(seqs(&rows), [1, 2]);
+    }
+
+    #[test]
+    fn rows_wait_for_permission_and_not_for_what_will_never_be() {
+        for (kind, waits) in [
+            (ErrorKind::Denied, true),
+            (ErrorKind::NotFound, true),
+            (ErrorKind::Full, true),
+            (ErrorKind::Invalid, false),
+            (ErrorKind::Corrupt, false),
+        ] {
+            let progress = outstanding(1).settle(1, vec![error(kind)]);
+            assert_eq!(matches!(progress, Progress::Again(_)), waits, "{kind:?}");
+        }
     }
 
     #[test]

@@ -10,15 +10,18 @@ pub mod model;
 pub mod postprocess;
 pub mod preprocess;
 mod receive;
+mod report;
 mod rows;
 pub mod status;
 pub mod worker;
 
 use anyhow::{Context, bail};
+use services::aws::TaskProtection;
 use services::config::{Config, ModelConfig};
 use services::{ModelName, Ports};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use model::{Model, ModelError};
 use status::ModelState;
@@ -40,7 +43,13 @@ pub async fn run(
     let mut workers = JoinSet::new();
     let mut failures = Vec::new();
     for (name, model_config) in &config.models {
-        match start(name, model_config, config, ports, &board).await {
+        let started = tokio::select! {
+            biased;
+            // The thread that loads the model is left to itself: nothing of it outlives the process.
+            () = shutdown.cancelled() => break,
+            started = start(name, model_config, config, ports, &board) => started,
+        };
+        match started {
             Ok(worker) => {
                 let shutdown = shutdown.clone();
                 workers.spawn(async move { worker.run(shutdown, DRAIN).await });
@@ -56,10 +65,19 @@ pub async fn run(
     if workers.is_empty() && !failures.is_empty() {
         bail!("{}", failures.join("; "));
     }
+    let _protecting = protect_task(board);
     while let Some(ended) = workers.join_next().await {
         ended.context("run worker")?;
     }
     Ok(())
+}
+
+/// On ECS, keeps this task from being chosen at scale-in while it has messages in work, until it is dropped.
+fn protect_task(board: StatusBoard) -> Option<AbortOnDropHandle<()>> {
+    let agent = TaskProtection::from_environment()?;
+    let is_busy = move || board.snapshot().values().any(|model| model.in_flight > 0);
+    let keeping = async move { agent.keep(is_busy).await };
+    Some(AbortOnDropHandle::new(tokio::spawn(keeping)))
 }
 
 async fn start(

@@ -1,17 +1,19 @@
 //! `model-inference`: the workers alone, beside receivers that share the data folder.
 
-use std::io::IsTerminal;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use model_inference::StatusBoard;
 use services::config::{Config, Overrides, load};
-use services::{ModelName, open_embedded};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use services::{ModelName, OpenBackend};
+use telemetry::Telemetry;
+use telemetry::logging::LogArgs;
+use telemetry::stop::{DRAIN, drain_on_signal, drained};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// Asks models about the frames that receivers stored, and delivers the answers as rows.
 #[derive(Debug, Parser)]
@@ -29,16 +31,18 @@ struct Arguments {
     /// This worker's name in rows
     #[arg(long, value_name = "NAME")]
     worker: Option<String>,
+    #[command(flatten)]
+    logs: LogArgs,
 }
 
 fn main() -> ExitCode {
+    services::allocator::bound();
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .init();
+    if let Err(error) = arguments.logs.start("info") {
+        // Nobody is left to tell when standard error is gone too.
+        writeln!(io::stderr(), "model-inference: {error}").ok();
+        return ExitCode::FAILURE;
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -51,7 +55,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = configuration(arguments)?;
     let runtime = tokio::runtime::Runtime::new().context("start async runtime")?;
-    runtime.block_on(work(&config))
+    let ended = runtime.block_on(work(&config));
+    // A model that is still being loaded has had its time to drain.
+    runtime.shutdown_background();
+    ended
 }
 
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
@@ -76,36 +83,35 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
 }
 
 async fn work(config: &Config) -> anyhow::Result<()> {
-    let embedded = open_embedded(&config.data, config.models.keys(), &config.embedded_options())?;
-    let (shutdown, stop_filing) = (CancellationToken::new(), CancellationToken::new());
-    listen(shutdown.clone())?;
-    let filing = tokio::spawn({
-        let (filer, stop) = (embedded.filer.clone(), stop_filing.clone());
-        async move { filer.run(stop).await }
+    let shutdown = CancellationToken::new();
+    drain_on_signal(shutdown.clone()).context("listen for signals")?;
+    let backend = services::open(config).await?;
+    let board = StatusBoard::new();
+    let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
+    let (ports, draining) = (&backend.ports, shutdown.clone());
+    let telemetry =
+        Telemetry::start("model-inference", &config.telemetry, ports, parts, draining).await?;
+    let working = infer_and_file(config, &backend, board, shutdown.clone());
+    let ended = drained("the workers", working, &shutdown, DRAIN).await;
+    telemetry.finish().await;
+    ended?
+}
+
+async fn infer_and_file(
+    config: &Config,
+    backend: &OpenBackend,
+    board: StatusBoard,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let stop_filing = CancellationToken::new();
+    let filing = backend.filer.clone().map(|filer| {
+        let stop = stop_filing.clone();
+        tokio::spawn(async move { filer.run(stop).await })
     });
-    let result = model_inference::run(config, &embedded.ports, StatusBoard::new(), shutdown).await;
+    let result = model_inference::run(config, &backend.ports, board, shutdown).await;
     stop_filing.cancel();
-    filing.await.context("file rows")?;
-    result
-}
-
-/// The first signal drains, the second one ends.
-fn listen(shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut interrupts = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminations = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::spawn(async move {
-        either(&mut interrupts, &mut terminations).await;
-        tracing::info!("draining; a second signal ends at once");
-        shutdown.cancel();
-        either(&mut interrupts, &mut terminations).await;
-        std::process::exit(130);
-    });
-    Ok(())
-}
-
-async fn either(first: &mut Signal, second: &mut Signal) {
-    tokio::select! {
-        _ = first.recv() => {}
-        _ = second.recv() => {}
+    if let Some(filing) = filing {
+        filing.await.context("file rows")?;
     }
+    result
 }

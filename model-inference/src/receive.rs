@@ -107,7 +107,7 @@ pub(crate) async fn fetch(
 }
 
 /// Denied is somebody's mistake that somebody will mend: worth the same patience as a store that is away.
-fn may_pass(error: &PortError) -> bool {
+pub(crate) fn may_pass(error: &PortError) -> bool {
     error.is_retryable() || error.kind() == ErrorKind::Denied
 }
 

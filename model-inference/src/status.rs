@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use services::{ModelName, StreamId};
+use telemetry::metrics::Histogram;
 
 /// Latencies that the percentiles are taken from: the last ones of each stream and model.
 const LATENCIES: usize = 512;
@@ -29,6 +30,8 @@ pub struct ModelStatus {
     pub retried: u64,
     /// Leases that ran out or were taken over before the work was done.
     pub lost_leases: u64,
+    /// Capture to answer, of all streams.
+    pub latency: Histogram,
     /// Counts per stream.
     pub streams: BTreeMap<StreamId, StreamCounts>,
 }

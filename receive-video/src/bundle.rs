@@ -10,16 +10,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use services::config::{PayloadChoice, SampleConfig};
 use services::message::ObjectRef;
+use services::price::{PayloadPrices, RETENTION_DAYS};
 use services::queue::MAX_MESSAGE_BYTES;
 use services::{
     CaptureClock, CaptureTime, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime, ModelName,
     Payload, Seq, StreamId,
 };
 
-/// Upper bound of a frame entry's JSON: nine numbers of at most 20 digits and their keys.
-const ENTRY_BYTES: usize = 288;
-/// Upper bound of the rest of a message's JSON: two names, a key of them, numbers and a trace context.
-const HEADER_BYTES: usize = 1_536;
 /// Most bytes of one object, so that a worker can hold a few.
 const MAX_OBJECT_BYTES: usize = 32 << 20;
 
@@ -44,6 +41,8 @@ pub(crate) struct Address {
     pub(crate) model: ModelName,
     /// The bucket that objects go to.
     pub(crate) bucket: String,
+    /// Where results are wanted besides the table.
+    pub(crate) reply_to: Option<String>,
 }
 
 /// A closed bundle, complete but for its trace context.
@@ -57,6 +56,8 @@ pub(crate) struct Bundle {
     pub(crate) runs: u64,
     /// Media time of the last frame taken with it.
     pub(crate) last_taken: MediaTime,
+    /// When its first run came.
+    pub(crate) opened: Instant,
 }
 
 /// Bundles the runs of one model in one epoch.
@@ -129,19 +130,17 @@ impl Bundler {
     }
 
     fn bundle(&self, open: Open) -> Bundle {
-        let wants_inline = self.choice != PayloadChoice::Object;
         let last_taken = open.entries.last().map_or(MediaTime(0), |entry| entry.media_time);
-        let runs = open.runs;
-        let (payload, object) =
-            if wants_inline && fits_inline(open.payload.len(), open.entries.len()) {
-                (Payload::inline(&open.payload), None)
-            } else {
-                let key = self.key(&open.entries);
-                let bytes = Bytes::from(open.payload);
-                let bucket = self.address.bucket.clone();
-                let object = ObjectRef { bucket, key: key.clone(), size: bytes.len() as u64 };
-                (Payload::Object(object), Some((key, bytes)))
-            };
+        let (runs, opened) = (open.runs, open.since);
+        let (payload, object) = if self.goes_inline(open.payload.len(), open.entries.len()) {
+            (Payload::inline(&open.payload), None)
+        } else {
+            let key = self.key(&open.entries);
+            let bytes = Bytes::from(open.payload);
+            let bucket = self.address.bucket.clone();
+            let object = ObjectRef { bucket, key: key.clone(), size: bytes.len() as u64 };
+            (Payload::Object(object), Some((key, bytes)))
+        };
         let batch = FrameBatch {
             v: FrameBatch::VERSION,
             stream: self.address.stream.clone(),
@@ -151,10 +150,22 @@ impl Bundler {
             frames: open.entries,
             payload,
             deadline: None,
-            reply_to: None,
+            reply_to: self.address.reply_to.clone(),
             traceparent: String::new(),
         };
-        Bundle { batch, object, runs, last_taken }
+        Bundle { batch, object, runs, last_taken, opened }
+    }
+
+    fn goes_inline(&self, bytes: usize, entries: usize) -> bool {
+        match self.choice {
+            PayloadChoice::Object => false,
+            PayloadChoice::Inline => fits_inline(bytes, entries),
+            PayloadChoice::Auto => {
+                let envelope = FrameBatch::longest_envelope(entries);
+                let prices = PayloadPrices::of(bytes as f64, envelope as f64, RETENTION_DAYS);
+                prices.inline_is_cheaper()
+            }
+        }
     }
 
     /// No two bundles of a model begin with the same frame, so no two have the same key.
@@ -210,13 +221,14 @@ fn entry(frame: &Frame, offset: u64) -> FrameEntry {
 }
 
 fn fits_inline(bytes: usize, entries: usize) -> bool {
-    HEADER_BYTES + entries * ENTRY_BYTES + bytes.div_ceil(3) * 4 <= MAX_MESSAGE_BYTES
+    FrameBatch::longest_envelope(entries) + bytes.div_ceil(3) * 4 <= MAX_MESSAGE_BYTES
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use services::config::Span;
+    use services::message::MAX_REPLY_TO_BYTES;
 
     use super::*;
 
@@ -231,6 +243,7 @@ mod tests {
             epoch: Epoch(1_732_164_000_000),
             model: ModelName::new("shapes").unwrap(),
             bucket: "objects".into(),
+            reply_to: Some("x".repeat(MAX_REPLY_TO_BYTES)),
         };
         Bundler::new(address, sample)
     }
@@ -260,6 +273,7 @@ mod tests {
         let places: Vec<_> = closed[0].batch.frames.iter().map(|f| (f.offset, f.len)).collect();
         assert_eq!(places, [(0, 3), (3, 4)]);
         assert_eq!((closed[0].runs, closed[0].last_taken), (2, MediaTime(90_000)));
+        assert_eq!(closed[0].batch.reply_to.as_ref().map(String::len), Some(MAX_REPLY_TO_BYTES));
         assert!(bundler.close().is_none());
     }
 
@@ -293,6 +307,21 @@ mod tests {
         assert!(closed[0].object.is_some());
         let closed = bundler.push(&[frame(1, 1_000)], Instant::now());
         assert!(closed[0].object.is_none());
+    }
+
+    #[test]
+    fn the_cheaper_way_is_chosen() {
+        let mut bundler = bundler(&sample(10, PayloadChoice::Auto));
+        let mut is_object = |bytes| {
+            let frames = (0..10).map(|seq| frame(seq, bytes));
+            let closed: Vec<_> =
+                frames.flat_map(|frame| bundler.push(&[frame], Instant::now())).collect();
+            closed[0].object.is_some()
+        };
+        assert!(!is_object(3_000));
+        assert!(!is_object(30_000));
+        assert!(is_object(70_000));
+        assert!(is_object(300_000));
     }
 
     proptest! {

@@ -8,6 +8,7 @@ mod bundle;
 mod decode;
 mod pipeline;
 mod probe;
+mod report;
 pub mod sample;
 pub mod source;
 mod stage;

@@ -4,23 +4,20 @@
 //! be read, 130 after a second signal.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use receive_video::StatusBoard;
+use services::StreamId;
 use services::config::{Config, Overrides, load};
-use services::{Ports, StreamId, open_embedded};
-use tokio::signal::unix::{SignalKind, signal};
+use telemetry::Telemetry;
+use telemetry::logging::LogArgs;
+use telemetry::stop::{DRAIN, drain_on_signal, drained};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
-
-/// Exit code after a second signal, as shells have it for Ctrl-C.
-const INTERRUPTED: i32 = 130;
-/// Signals this close are one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Receives cameras and files, and puts the frames that models ask for into their queues.
 #[derive(Debug, Parser)]
@@ -41,14 +38,19 @@ struct Arguments {
     /// Receives this stream only; may be given more than once
     #[arg(long = "stream", value_name = "ID")]
     streams: Vec<StreamId>,
-    /// Which events are logged to standard error, as `warn` or `warn,receive_video=debug`
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "MILLRACE_LOG")]
-    log: String,
+    #[command(flatten)]
+    logs: LogArgs,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match receive(Arguments::parse()).await {
+fn main() -> ExitCode {
+    services::allocator::bound();
+    let arguments = Arguments::parse();
+    if let Err(error) = arguments.logs.start("info") {
+        // Nobody is left to tell when standard error is gone too.
+        writeln!(io::stderr(), "receive-video: {error}").ok();
+        return ExitCode::FAILURE;
+    }
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -57,17 +59,26 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn receive(arguments: Arguments) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&arguments.log);
-    let usable = filter.as_ref().cloned().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(usable).with_writer(std::io::stderr).init();
-    filter.with_context(|| format!("read log filter {:?}", arguments.log))?;
-    let config = configuration(&arguments)?;
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = configuration(arguments)?;
+    let runtime = tokio::runtime::Runtime::new().context("start async runtime")?;
+    let ended = runtime.block_on(receive(&config));
+    // Whatever still blocks a thread has had its time to drain.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn receive(config: &Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    listen(shutdown.clone())?;
-    let ports = open(&config).await?;
+    drain_on_signal(shutdown.clone()).context("listen for signals")?;
+    let ports = services::open(config).await?.ports;
     let board = StatusBoard::default();
-    let received = receive_video::run(&config, &ports, board.clone(), shutdown).await;
+    let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
+    let draining = shutdown.clone();
+    let telemetry =
+        Telemetry::start("receive-video", &config.telemetry, &ports, parts, draining).await?;
+    let receiving = receive_video::run(config, &ports, board.clone(), shutdown.clone());
+    let received = drained("the receiver", receiving, &shutdown, DRAIN).await;
     for (stream, status) in board.snapshot() {
         tracing::info!(
             %stream,
@@ -79,7 +90,8 @@ async fn receive(arguments: Arguments) -> anyhow::Result<()> {
             "ended"
         );
     }
-    received
+    telemetry.finish().await;
+    received?
 }
 
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
@@ -96,35 +108,4 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     config.streams.retain(|id, _| chosen.is_empty() || chosen.contains(id));
     ensure!(!config.streams.is_empty(), "no stream is defined");
     Ok(config)
-}
-
-async fn open(config: &Config) -> anyhow::Result<Ports> {
-    let (data, options) = (config.data.clone(), config.embedded_options());
-    let models: Vec<_> = config.models.keys().cloned().collect();
-    let opened = tokio::task::spawn_blocking(move || open_embedded(&data, &models, &options));
-    Ok(opened.await?.context("open the data folder")?.ports)
-}
-
-/// The first signal drains, the second ends. What sends a signal to a process and to its group (as timeout(1) does)
-/// means one.
-fn listen(shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::spawn(async move {
-        let mut first = None;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if *first.get_or_insert_with(Instant::now) + SAME_SIGNAL < Instant::now() {
-                std::process::exit(INTERRUPTED);
-            }
-            if !shutdown.is_cancelled() {
-                tracing::info!("draining; a second signal ends at once");
-                shutdown.cancel();
-            }
-        }
-    });
-    Ok(())
 }

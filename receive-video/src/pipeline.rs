@@ -161,6 +161,7 @@ impl OneStream {
             stream: self.id.clone(),
             lanes: self.lanes.clone(),
             bucket: self.ports.bucket.name.clone(),
+            reply_to: self.ports.feed.reply_to(),
             max_pixels: self.bounds.max_pixels,
             policy: self.policy(),
             spool: Arc::clone(spool),

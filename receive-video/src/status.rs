@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use services::{ModelName, StreamId};
+use services::{Account, ModelName, StreamId};
 
 use crate::store::SpoolCounts;
 
@@ -48,8 +48,12 @@ pub struct StreamStatus {
     pub taken: u64,
     /// Access units that could not be decoded, over all models.
     pub undecodable: u64,
+    /// What became of the access units, for each model.
+    pub accounts: BTreeMap<ModelName, Account>,
     /// Bundles in the spool.
     pub spooled: u64,
+    /// Bytes of the bundles in the spool.
+    pub spool_bytes: u64,
     /// Bundles handed to the queues.
     pub shipped: u64,
     /// Taken frames that were given up.
@@ -128,6 +132,7 @@ impl StreamBoard {
     pub(crate) fn spooled(&self, counts: SpoolCounts) {
         self.update(|status| {
             status.spooled = counts.bundles;
+            status.spool_bytes = counts.bytes;
             status.shipped = counts.shipped;
             status.shed = counts.shed_frames;
         });

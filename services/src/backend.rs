@@ -1,17 +1,20 @@
-//! The backend of a process: its adapters behind the ports, and the embedded ones put together.
+//! The backend of a process: its adapters behind the ports, embedded or on AWS by the configuration alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::aws;
 use crate::clock::Clock;
+use crate::config::{self, Config};
 use crate::data_folder::DataFolder;
 use crate::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream, Filer};
 use crate::error::PortError;
 use crate::feed::{BroadcastFeed, ResultFeed};
 use crate::id::ModelName;
 use crate::object_store::{Bucket, FolderStore};
-use crate::queue::{DeadLetters, Queue, QueueOptions, SqliteQueue};
+use crate::queue::{Backlog, DeadLetters, Queue, QueueOptions, SqliteQueue};
+use crate::sqlite::blocking;
 
 /// The name by which messages know the embedded object store.
 pub const EMBEDDED_BUCKET: &str = "objects";
@@ -36,6 +39,8 @@ pub struct WorkQueue {
     pub queue: Arc<dyn Queue>,
     /// The messages that were given up.
     pub dead: Arc<dyn DeadLetters>,
+    /// How many messages there are.
+    pub backlog: Arc<dyn Backlog>,
 }
 
 /// How the embedded backend behaves.
@@ -59,17 +64,33 @@ impl Default for EmbeddedOptions {
     }
 }
 
-/// The embedded backend of one process, in one data folder that other processes may use too.
+/// The backend of one process, open.
 #[derive(Clone, Debug)]
-pub struct Embedded {
+pub struct OpenBackend {
     /// Its ports.
     pub ports: Ports,
-    /// What moves accepted rows to files; somebody has to run it.
-    pub filer: Filer,
-    /// The queues once more, for what only the embedded ones tell: their counts.
-    pub queues: BTreeMap<ModelName, SqliteQueue>,
-    /// Where everything lies.
+    /// What moves accepted rows to files, where this process has to do that: somebody has to run it.
+    pub filer: Option<Filer>,
+    /// What has to outlive the process on this machine: spools always, the embedded backend wholly.
     pub folder: DataFolder,
+}
+
+/// Opens the backend that the configuration names, with a queue for each of its models, and checks that all of it
+/// is there.
+///
+/// # Errors
+/// Names what is missing, refused or damaged: the folder or file, or the bucket, queue or delivery stream with
+/// the call that failed.
+pub async fn open(config: &Config) -> Result<OpenBackend, PortError> {
+    match config.backend {
+        config::Backend::Embedded => {
+            let (data, options) = (config.data.clone(), config.embedded_options());
+            let models: Vec<ModelName> = config.models.keys().cloned().collect();
+            let attempt = || format!("open data folder {:?}", config.data);
+            blocking(attempt, move || open_embedded(&data, &models, &options)).await
+        }
+        config::Backend::Aws => aws::open(config).await,
+    }
 }
 
 /// Opens the embedded backend in the folder `data`, with a queue for each model, and repairs what a crash left.
@@ -81,7 +102,7 @@ pub fn open_embedded<'a>(
     data: &Path,
     models: impl IntoIterator<Item = &'a ModelName>,
     options: &EmbeddedOptions,
-) -> Result<Embedded, PortError> {
+) -> Result<OpenBackend, PortError> {
     let clock = Clock::system();
     let folder = DataFolder::new(data);
     let bucket = FolderStore::open(folder.objects())?.into_bucket(EMBEDDED_BUCKET);
@@ -92,21 +113,23 @@ pub fn open_embedded<'a>(
         .map(|model| {
             let path = folder.queue(model);
             let queue = SqliteQueue::open(path, options.queue.clone(), clock.clone())?;
-            Ok((model.clone(), queue))
+            Ok((model.clone(), WorkQueue::of(queue)))
         })
         .collect::<Result<BTreeMap<_, _>, PortError>>()?;
     let ports = Ports {
         bucket,
-        queues: queues.iter().map(|(model, queue)| (model.clone(), queue.into())).collect(),
+        queues,
         delivery: Arc::new(delivery),
         feed: Arc::new(BroadcastFeed::new(options.feed_capacity)),
     };
-    Ok(Embedded { ports, filer, queues, folder })
+    Ok(OpenBackend { ports, filer: Some(filer), folder })
 }
 
-impl From<&SqliteQueue> for WorkQueue {
-    fn from(queue: &SqliteQueue) -> Self {
-        Self { queue: Arc::new(queue.clone()), dead: Arc::new(queue.clone()) }
+impl WorkQueue {
+    /// One adapter behind all three ports.
+    pub fn of(queue: impl Queue + DeadLetters + Backlog + 'static) -> Self {
+        let queue = Arc::new(queue);
+        Self { queue: queue.clone(), dead: queue.clone(), backlog: queue }
     }
 }
 
@@ -117,7 +140,7 @@ mod tests {
     use crate::delivery::snapshot;
     use crate::error::ErrorKind;
 
-    fn open(data: &Path) -> Result<Embedded, PortError> {
+    fn open(data: &Path) -> Result<OpenBackend, PortError> {
         let models = ["shapes", "circles"].map(|name| ModelName::new(name).unwrap());
         open_embedded(data, &models, &EmbeddedOptions::default())
     }
@@ -132,8 +155,8 @@ mod tests {
         drop(first);
 
         let second = open(data.path()).unwrap();
-        assert_eq!(second.queues[&shapes].counts().await.unwrap().ready, 1);
-        assert_eq!(second.filer.file_all().await.unwrap().rows, 1);
+        assert_eq!(second.ports.queues[&shapes].backlog.depth().await.unwrap().ready, 1);
+        assert_eq!(second.filer.unwrap().file_all().await.unwrap().rows, 1);
         assert_eq!(snapshot(&second.folder.buffer()).unwrap().files.len(), 1);
         assert_eq!(second.folder.models().unwrap().len(), 2);
     }

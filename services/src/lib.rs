@@ -1,9 +1,11 @@
 //! What the receiver and the workers share, and nothing else: identities, time, messages, the four ports with
-//! their embedded adapters, and the configuration file.
+//! their adapters, embedded and on AWS, and the configuration file.
 //!
 //! Invariant: this crate knows no codec, no protocol of a camera, no model and no SQL engine.
 
 pub mod account;
+pub mod allocator;
+pub mod aws;
 pub mod backend;
 pub mod clock;
 pub mod config;
@@ -15,12 +17,13 @@ pub mod feed;
 pub mod id;
 pub mod message;
 pub mod object_store;
+pub mod price;
 pub mod queue;
 pub mod sqlite;
 pub mod time;
 
 pub use account::Account;
-pub use backend::{Embedded, EmbeddedOptions, Ports, WorkQueue, open_embedded};
+pub use backend::{EmbeddedOptions, OpenBackend, Ports, WorkQueue, open, open_embedded};
 pub use clock::{Clock, MadeUpClock};
 pub use data_folder::DataFolder;
 pub use error::{ErrorKind, PortError};

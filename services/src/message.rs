@@ -142,9 +142,22 @@ pub enum MessageError {
     Inconsistent(String),
 }
 
+/// Upper bound of a frame entry's JSON: nine numbers of at most 20 digits and their keys.
+const ENTRY_BYTES: usize = 288;
+/// Upper bound of the rest of a message's JSON: two names, a key of them, numbers, a trace context and a reply queue.
+const HEADER_BYTES: usize = 1_536 + MAX_REPLY_TO_BYTES;
+
+/// Most bytes of `reply_to`.
+pub const MAX_REPLY_TO_BYTES: usize = 256;
+
 impl FrameBatch {
     /// The version that this program writes and reads.
     pub const VERSION: u32 = 1;
+
+    /// Upper bound of a message's JSON without what travels inline.
+    pub fn longest_envelope(entries: usize) -> usize {
+        HEADER_BYTES + entries * ENTRY_BYTES
+    }
 
     /// Writes the message as JSON.
     pub fn to_json(&self) -> String {

@@ -17,6 +17,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECKED_AT_OPEN_BYTES: u64 = 32 * 1_024 * 1_024;
 /// What is left of a write-ahead log after a checkpoint, at most.
 const WAL_REST_BYTES: i64 = 16 * 1_024 * 1_024;
+/// Pages that a connection keeps in memory, in KiB: what passes through is written once and read once.
+const CACHE_KIB: i64 = 512;
 
 /// One kind of SQLite file: what it is called, how it is recognised, what is in it.
 pub struct Format {
@@ -89,6 +91,7 @@ impl Database {
         let attempt = || attempt("open", format, path);
         let opened = Connection::open_with_flags(path, flags).and_then(|mut connection| {
             connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
             prepare(&mut connection)?;
             let fault = match Identity::read(&connection)?.fault(format) {
                 None => damage(&connection, path)?,

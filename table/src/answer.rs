@@ -23,11 +23,22 @@ pub struct Answer {
     columns: SchemaRef,
     batches: BatchReceiver,
     ended: bool,
+    scanned_bytes: Option<u64>,
 }
 
 impl Answer {
     pub(crate) fn new(columns: SchemaRef, batches: BatchReceiver) -> Self {
-        Self { columns, batches, ended: false }
+        Self { columns, batches, ended: false, scanned_bytes: None }
+    }
+
+    /// The same answer, for which so many bytes were read that somebody pays for.
+    pub(crate) fn with_scanned_bytes(self, bytes: u64) -> Self {
+        Self { scanned_bytes: Some(bytes), ..self }
+    }
+
+    /// The bytes that were read for it, where they have a price.
+    pub fn scanned_bytes(&self) -> Option<u64> {
+        self.scanned_bytes
     }
 
     /// The columns: names and types, in order.

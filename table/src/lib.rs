@@ -14,11 +14,15 @@
 //! * Rows come in batches as they are found; nothing is held but a few batches. Dropping the [`Answer`] ends
 //!   the query.
 //! * Memory has a bound; a query beyond it fails with [`QueryError::TooLarge`] and harms no other.
-//! * Nobody retries inside. [`QueryError::is_retryable`] tells whether the caller may.
+//! * Nobody retries a query inside. [`QueryError::is_retryable`] tells whether the caller may.
+//!
+//! On AWS ([`AthenaTable`]) "accepted" is "written by Firehose": up to its buffer interval later. There the
+//! workgroup's limit of bytes read stands in for the bound of memory.
 //!
 //! Invariant: this crate reads and never writes; it may run beside the processes that write.
 
 mod answer;
+mod athena;
 mod audit;
 mod detections;
 mod embedded;
@@ -32,8 +36,11 @@ mod translate;
 use std::fmt;
 
 use async_trait::async_trait;
+use services::config::{Backend, Config};
+use services::{DataFolder, PortError};
 
 pub use answer::{Answer, Rows};
+pub use athena::AthenaTable;
 pub use audit::{AnsweredFrames, answered};
 pub use embedded::{EmbeddedTable, Limits};
 pub use error::{Position, QueryError, SqlError};
@@ -48,4 +55,18 @@ pub trait Table: fmt::Debug + Send + Sync {
     /// When the text is no query, names what does not exist, or the rows cannot be read. What goes wrong later
     /// comes out of [`Answer::next`].
     async fn query(&self, sql: &str) -> Result<Answer, QueryError>;
+
+    /// Waits until the queries whose answers were dropped have ended, where they run elsewhere.
+    async fn idle(&self) {}
+}
+
+/// Opens the table of the backend that the configuration names.
+///
+/// # Errors
+/// As [`EmbeddedTable::open`] and [`AthenaTable::open`].
+pub async fn open(config: &Config) -> Result<Box<dyn Table>, PortError> {
+    Ok(match config.backend {
+        Backend::Embedded => Box::new(EmbeddedTable::open(&DataFolder::new(&config.data))?),
+        Backend::Aws => Box::new(AthenaTable::open(&config.aws).await?),
+    })
 }

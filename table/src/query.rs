@@ -207,7 +207,7 @@ fn nothing_yet() -> Snapshot {
 }
 
 /// Reads the text and takes it when it is one question.
-fn question(sql: &str) -> Result<Statement, QueryError> {
+pub(crate) fn question(sql: &str) -> Result<Statement, QueryError> {
     let scope = Scope { sql, tables: Vec::new(), functions: Vec::new(), memory_bytes: 0 };
     let mut statements = DFParserBuilder::new(sql)
         .build()

@@ -34,7 +34,7 @@ impl NamedQuery {
 }
 
 /// The named queries, in the order in which they are listed.
-pub const NAMED_QUERIES: [NamedQuery; 7] = [
+pub const NAMED_QUERIES: [NamedQuery; 8] = [
     NamedQuery {
         name: "counts-per-minute",
         sql: include_str!("../sql/queries/counts-per-minute.sql"),
@@ -42,6 +42,7 @@ pub const NAMED_QUERIES: [NamedQuery; 7] = [
     NamedQuery { name: "last-seen", sql: include_str!("../sql/queries/last-seen.sql") },
     NamedQuery { name: "busiest-hour", sql: include_str!("../sql/queries/busiest-hour.sql") },
     NamedQuery { name: "latency", sql: include_str!("../sql/queries/latency.sql") },
+    NamedQuery { name: "loss", sql: include_str!("../sql/queries/loss.sql") },
     NamedQuery { name: "errors", sql: include_str!("../sql/queries/errors.sql") },
     NamedQuery { name: "dwell", sql: include_str!("../sql/queries/dwell.sql") },
     NamedQuery { name: "answered", sql: include_str!("../sql/queries/answered.sql") },

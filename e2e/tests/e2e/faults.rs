@@ -5,10 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Program, Site, eventually, skipped};
+use bytes::Bytes;
+use e2e::{Backend, Program, Site, eventually, on_every_backend, skipped};
 use serde_json::{Value, json};
-use services::clock::Clock;
-use services::queue::{Queue, QueueOptions, SqliteQueue};
 
 use crate::camera::{fake_camera, put_fault};
 
@@ -59,34 +58,16 @@ fn stop_with_failure(mut up: Program, named: &str) {
 }
 
 /// A frame batch about a frame of a stream that exists nowhere else.
-fn batch(stream: &str, key: &str, size: u64, len: u64) -> Value {
+fn batch(bucket: &str, stream: &str, key: &str, size: u64, len: u64) -> Value {
     json!({
         "v": 1, "stream": stream, "epoch": 1_732_164_000_000_u64, "model": "circles", "window": 1,
         "frames": [{
             "seq": 0, "media_time": 0, "captured_at": 1_732_164_000_000_000_i64, "clock": "file",
             "width": 64, "height": 64, "format": "jpeg", "offset": 0, "len": len
         }],
-        "payload": {"object": {"bucket": "objects", "key": key, "size": size}},
+        "payload": {"object": {"bucket": bucket, "key": key, "size": size}},
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     })
-}
-
-/// Sends messages into the running system's queue, as another program would.
-fn send(site: &Site, bodies: &[String]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        let path = site.data().join("queue/circles.sqlite");
-        let queue = SqliteQueue::open(path, QueueOptions::default(), Clock::system());
-        let outcomes =
-            queue.expect("the queue opens").send(bodies).await.expect("the queue takes them");
-        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    });
-}
-
-fn put(site: &Site, key: &str, bytes: &[u8]) {
-    let path = site.data().join("objects").join(key);
-    fs::create_dir_all(path.parent().expect("keys have folders")).expect("the site is writable");
-    fs::write(path, bytes).expect("the site is writable");
 }
 
 /// A JPEG header that claims 65,535 × 65,535 pixels, in 1 kB.
@@ -109,59 +90,76 @@ fn assert_dead_letter(site: &Site, words: &[&str]) {
     });
 }
 
-#[test]
-fn poisoned_messages_go_to_the_dead_letters_and_delay_nobody() {
-    let site = Site::new(CONFIG);
+on_every_backend!(poisoned_messages_go_to_the_dead_letters_and_delay_nobody);
+
+fn poisoned_messages_go_to_the_dead_letters_and_delay_nobody(backend: Backend) {
+    let site = Site::on(backend, CONFIG);
+    let store = site.store();
+    let batch = |stream: &str, size: u64, len: u64| {
+        batch(store.bucket(), stream, &key(stream), size, len).to_string()
+    };
     let mut up = site.start("millrace", &["up"]);
     assert_goes_on(&site, &mut up);
 
-    put(&site, "frames/giant/1732164000000/0000000000-circles.jpg", &giant_jpeg());
-    put(&site, "frames/short/1732164000000/0000000000-circles.jpg", &[0xFF; 100]);
-    let key = |stream: &str| format!("frames/{stream}/1732164000000/0000000000-circles.jpg");
-    let mut newer = batch("newer", &key("newer"), 10, 10);
-    newer["v"] = json!(2);
-    send(
-        &site,
-        &[
-            "no JSON at all".to_owned(),
-            newer.to_string(),
-            batch("giant", &key("giant"), 1_024, 1_024).to_string(),
-            batch("short", &key("short"), 1_000, 1_000).to_string(),
-            batch("absent", &key("absent"), 10, 10).to_string(),
-        ],
-    );
+    store.put(&key("giant"), &giant_jpeg());
+    store.put(&key("short"), &[0xFF; 100]);
+    let newer = batch("newer", 10, 10).replacen("\"v\":1", "\"v\":2", 1);
+    let poison = ["no JSON at all".to_owned(), newer, batch("giant", 1_024, 1_024)];
+    store.send("circles", &poison);
+    store.send("circles", &[batch("short", 1_000, 1_000), batch("absent", 10, 10)]);
     assert_dead_letter(&site, &["expected ident"]);
     assert_dead_letter(&site, &["version 2", "expected 1"]);
     assert_dead_letter(&site, &["giant", "65535"]);
     assert_dead_letter(&site, &["short"]);
     assert_dead_letter(&site, &["absent"]);
     for (stream, word) in [("giant", "65535"), ("short", "1000"), ("absent", "absent")] {
-        let sql =
-            format!("SELECT reason FROM frames WHERE stream = '{stream}' AND status = 'error'");
-        let rows = site.query(&sql).expect("the table can be read");
-        let reason = rows.first().and_then(|row| row["reason"].as_str()).unwrap_or_default();
-        assert!(reason.contains(word), "{stream}: {rows:?}");
+        assert_error_row(&site, stream, word);
     }
     assert_goes_on(&site, &mut up);
 
-    // The object turns up, the batch is sent again, and the answer takes the error's place.
+    // The object turns up, its dead letter is replayed, and the answer takes the error's place.
     let good = newest_object(&site);
-    put(&site, &key("absent"), &good[..]);
+    store.put(&key("present"), &good);
     let len = good.len() as u64;
-    send(&site, &[batch("absent", &key("absent"), len, len).to_string()]);
+    store.send("circles", &[batch("present", len + 1, len + 1)]);
+    assert_dead_letter(&site, &["present"]);
+    store.put(&key("present"), &[&good[..], &[0]].concat());
+    let replayed = site.millrace(&["dead-letters", "replay", &dead_letter_id(&site, "present")]);
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
     eventually("the answer takes the error's place", Duration::from_secs(60), || {
-        let sql = "SELECT count(*) FROM frames WHERE stream = 'absent' AND status <> 'error'";
+        let sql = "SELECT count(*) FROM frames WHERE stream = 'present' AND status <> 'error'";
         if site.number(sql)? == 1 { Ok(()) } else { Err(up.stderr()) }
     });
     stop(up);
 }
 
-fn newest_object(site: &Site) -> Vec<u8> {
+fn key(stream: &str) -> String {
+    format!("frames/{stream}/1732164000000/0000000000-circles.jpg")
+}
+
+/// Waits until the only frame of a stream has its row, which says in `word` why there is no answer.
+fn assert_error_row(site: &Site, stream: &str, word: &str) {
+    let sql = format!("SELECT reason FROM frames WHERE stream = '{stream}' AND status = 'error'");
+    eventually(&format!("{stream} has its error row"), Duration::from_secs(60), || {
+        let rows = site.query(&sql)?;
+        let reason = rows.first().and_then(|row| row["reason"].as_str()).unwrap_or_default();
+        if reason.contains(word) { Ok(()) } else { Err(format!("{rows:?}")) }
+    });
+}
+
+fn dead_letter_id(site: &Site, word: &str) -> String {
+    let output = site.millrace(&["dead-letters", "list"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| line.contains(word));
+    let id = line.and_then(|line| line.split_whitespace().next());
+    id.unwrap_or_else(|| panic!("no dead letter says {word:?}: {text}")).to_owned()
+}
+
+fn newest_object(site: &Site) -> Bytes {
     let sql = "SELECT object_uri FROM frames WHERE stream = 'gate' AND status <> 'error' \
                ORDER BY captured_at DESC LIMIT 1";
     let rows = site.query(sql).expect("the table can be read");
-    let uri = rows[0]["object_uri"].as_str().expect("a frame has its object");
-    fs::read(uri.strip_prefix("file://").expect("the store is a folder")).expect("it is there")
+    site.store().get(rows[0]["object_uri"].as_str().expect("a frame has its object"))
 }
 
 #[test]

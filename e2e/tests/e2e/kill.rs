@@ -1,14 +1,13 @@
 //! Promise 2: no accepted frame is lost by `kill -9` of any process at any moment, and no answer doubles.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use e2e::{Site, eventually};
+use e2e::{Backend, Site, eventually, on_every_backend};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+
+use crate::objects::assert_every_object_is_answered_once;
 
 const RUNS: u64 = 50;
 
@@ -40,9 +39,10 @@ const CONFIG: &str = r#"
     max_age = "500ms"
 "#;
 
-#[test]
-fn fifty_kills_lose_nothing_and_double_nothing() {
-    let site = Site::new(CONFIG);
+on_every_backend!(fifty_kills_lose_nothing_and_double_nothing);
+
+fn fifty_kills_lose_nothing_and_double_nothing(backend: Backend) {
+    let site = Site::on(backend, CONFIG);
     let mut random = StdRng::seed_from_u64(20_261_121);
     let mut receiver = site.start("receive-video", &[]);
     let mut worker = site.start("model-inference", &[]);
@@ -60,7 +60,8 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
                 worker.kill();
             }
         }
-        if run % 10 == 9 {
+        // On AWS the rows of the last second may still be on their way into the table.
+        if run % 10 == 9 && backend == Backend::Embedded {
             let (closes, text) = site.audit();
             assert!(closes, "after kill {run}: {text}");
         }
@@ -81,44 +82,9 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
     });
     receiver.signal("TERM");
     assert!(receiver.wait(Duration::from_secs(30)).success(), "{}", receiver.stderr());
-    eventually("every taken frame is delivered", Duration::from_secs(120), || {
-        let (closes, text) = site.audit();
-        let settled = closes && text.contains("in flight 0");
-        if settled { Ok(()) } else { Err(text) }
-    });
+    site.settled(Duration::from_secs(120));
     worker.signal("TERM");
     assert!(worker.wait(Duration::from_secs(30)).success(), "{}", worker.stderr());
-    assert_every_object_is_answered_once(&site);
-}
-
-/// Compares what the object store accepted with what the table says, without the programs' own books: the
-/// frames of each object's rows must add up to the object's size, and each frame must be there once.
-fn assert_every_object_is_answered_once(site: &Site) {
-    let mut stored = BTreeMap::new();
-    collect_sizes(&site.data().join("objects/frames"), &mut stored);
-    assert!(stored.len() > 100, "only {} objects: the kills left no time to work", stored.len());
-
-    let sql = "SELECT object_uri, count(*) AS frames, count(DISTINCT frame_id) AS ids, \
-               sum(object_len) AS bytes FROM detections_unique GROUP BY object_uri";
-    let mut answered = BTreeMap::new();
-    for row in site.query(sql).expect("the table can be read") {
-        assert_eq!(row["frames"], row["ids"], "a frame has more than one row: {row}");
-        let uri = row["object_uri"].as_str().expect("every payload is an object").to_owned();
-        let path = uri.strip_prefix("file://").expect("the store is a folder").to_owned();
-        answered.insert(path, row["bytes"].as_u64().expect("a sum of lengths"));
-    }
-    assert_eq!(answered, stored, "objects and rows differ");
-}
-
-fn collect_sizes(folder: &Path, sizes: &mut BTreeMap<String, u64>) {
-    for entry in fs::read_dir(folder).expect("the object folder can be read") {
-        let entry = entry.expect("the object folder can be read");
-        let path = entry.path();
-        if path.is_dir() {
-            collect_sizes(&path, sizes);
-        } else {
-            let path = path.canonicalize().expect("it exists").display().to_string();
-            sizes.insert(path, entry.metadata().expect("it exists").len());
-        }
-    }
+    let objects = assert_every_object_is_answered_once(&site);
+    assert!(objects > 100, "only {objects} objects: the kills left no time to work");
 }

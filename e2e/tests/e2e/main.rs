@@ -1,10 +1,13 @@
 //! The promises of the design page, shown on the real programs over real RTSP.
 
+mod aws;
 mod camera;
 mod faults;
 mod isolation;
 mod kill;
 mod memory;
+mod objects;
 mod reference;
 mod secrets;
 mod setup;
+mod throughput;

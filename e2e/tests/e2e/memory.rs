@@ -1,23 +1,15 @@
 //! Promise 5: memory is bounded. Four cameras at 1080p, resident memory flat after it has settled.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use e2e::{Program, Site, eventually};
+use e2e::{Site, eventually};
 
 use crate::camera::fake_camera;
 
 /// Seconds of the run; `MEMORY_SECONDS=600` gives the figure of `docs/benchmarks.md`.
 fn seconds() -> u64 {
     std::env::var("MEMORY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
-}
-
-fn resident_mib(process: &Program) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux says so");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-    kib / 1_024
 }
 
 #[test]
@@ -52,7 +44,7 @@ fn four_cameras_at_1080p_stay_within_their_memory() {
     for _ in 0..seconds() {
         thread::sleep(Duration::from_secs(1));
         assert!(up.ended().is_none(), "{}", up.stderr());
-        samples.push(resident_mib(&up));
+        samples.push(up.resident_mib());
     }
     let (settled, rest) = samples.split_at(samples.len() / 3);
     let highest = |samples: &[u64]| samples.iter().copied().max().unwrap_or(0);

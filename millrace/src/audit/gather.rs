@@ -2,20 +2,28 @@
 //!
 //! In the direction in which frames move, so that none is missed between two places: a stream's accounts and
 //! spool at one moment, then the queues with their dead letters, then the table.
+//!
+//! SQS lists no messages. There the queue says how many it holds, and so many messages' worth of unanswered frames
+//! counts as in flight and no more: an empty queue leaves nothing to excuse.
 
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use services::queue::{Held, QueueReader};
-use services::{DataFolder, Epoch, ErrorKind, FrameBatch, FrameId, MediaTime, ModelName, StreamId};
+use services::config::Config;
+use services::queue::{DeadLetter, DeadLetters, Held, QueueReader};
+use services::{
+    DataFolder, Epoch, ErrorKind, FrameBatch, FrameId, MediaTime, ModelName, OpenBackend, StreamId,
+};
 use table::{EmbeddedTable, Rows, Table};
 
 use super::{Answer, Books, Entry, Key, Taken};
 
 /// Frame ids in one question to the table.
 const IDS_PER_QUERY: usize = 500;
+/// Dead letters read at a time.
+const LETTERS_PER_PAGE: usize = 100;
 
-/// Reads everything the audit compares.
+/// Reads everything the audit compares, where all of it lies in a data folder.
 ///
 /// # Errors
 /// When a file of the data folder cannot be read; it is named.
@@ -31,11 +39,57 @@ pub async fn gather(folder: &DataFolder) -> anyhow::Result<Books> {
     Ok(books)
 }
 
-fn read_files(folder: &DataFolder) -> anyhow::Result<Books> {
+/// Reads everything the audit compares, where spools alone lie in the data folder: queues and table are on AWS.
+///
+/// # Errors
+/// When a spool cannot be read, or a queue or the table cannot be asked; it is named.
+pub async fn gather_aws(
+    config: &Config,
+    backend: &OpenBackend,
+    table: &dyn Table,
+) -> anyhow::Result<Books> {
+    let folder = backend.folder.clone();
+    let read = move || read_spools(&folder);
+    let mut books = tokio::task::spawn_blocking(read).await.context("read spools")??;
+    for (model, queue) in &backend.ports.queues {
+        let depth = queue.backlog.depth().await?;
+        let runs = config.models.get(model).map_or(1, |model| model.sample.max_frames);
+        books.unlisted.insert(model.clone(), (depth.ready + depth.leased) * u64::from(runs));
+        for letter in letters(queue.dead.as_ref()).await? {
+            enter(&letter.body, &mut books, |books| &mut books.dead);
+        }
+    }
+    count_answered(table, &mut books).await?;
+    look_up_answers(table, &mut books).await?;
+    Ok(books)
+}
+
+/// All dead letters of a queue, oldest first.
+///
+/// # Errors
+/// As [`DeadLetters::list`].
+pub async fn letters(dead: &dyn DeadLetters) -> anyhow::Result<Vec<DeadLetter>> {
+    let mut all: Vec<DeadLetter> = Vec::new();
+    loop {
+        let page = dead.list(all.last().map(|letter| &letter.id), LETTERS_PER_PAGE).await?;
+        let is_last = page.len() < LETTERS_PER_PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+fn read_spools(folder: &DataFolder) -> anyhow::Result<Books> {
     let mut books = Books::default();
     for stream in folder.streams()? {
         read_spool(folder, &stream, &mut books)?;
     }
+    Ok(books)
+}
+
+fn read_files(folder: &DataFolder) -> anyhow::Result<Books> {
+    let mut books = read_spools(folder)?;
     for model in folder.models()? {
         match QueueReader::open(folder.queue(&model)) {
             Ok(queue) => queue.visit(|held| match held {
@@ -62,7 +116,7 @@ fn enter(body: &str, books: &mut Books, place: impl Fn(&mut Books) -> &mut BTree
     place(books).extend(taken);
 }
 
-async fn count_answered(table: &EmbeddedTable, books: &mut Books) -> anyhow::Result<()> {
+async fn count_answered(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
     let sql = format!(
         "SELECT stream, epoch, model, status, COUNT(*) AS frames FROM frames {} \
          GROUP BY stream, epoch, model, status",
@@ -105,7 +159,7 @@ fn known_frames(books: &Books) -> String {
     if later.is_empty() { String::new() } else { format!("WHERE NOT ({})", later.join(" OR ")) }
 }
 
-async fn look_up_answers(table: &EmbeddedTable, books: &mut Books) -> anyhow::Result<()> {
+async fn look_up_answers(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
     let frames: BTreeSet<String> =
         books.in_flight.union(&books.dead).map(|taken| taken.frame.to_string()).collect();
     let frames: Vec<String> = frames.into_iter().map(|id| format!("'{id}'")).collect();

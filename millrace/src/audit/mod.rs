@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use services::{Account, Epoch, FrameId, MediaTime, ModelName, StreamId};
 
-pub use gather::gather;
+pub use gather::{gather, gather_aws, letters};
 pub use text::{Grouping, write_text};
 
 /// What one equation is about.
@@ -97,6 +97,8 @@ pub struct Books {
     pub answers: BTreeMap<Taken, Answer>,
     /// Messages that are no frame batches, so that nobody knows whose frames they hold.
     pub unreadable: u64,
+    /// Most frames that the messages of a queue may hold which cannot be listed, by model.
+    pub unlisted: BTreeMap<ModelName, u64>,
 }
 
 /// One equation, with its numbers.
@@ -141,6 +143,7 @@ impl Books {
         let buried = |taken: &Taken| !self.in_flight.contains(taken);
         let mut dead = self.count(&self.dead, buried);
         let mut known_errors = self.known_errors();
+        let mut unlisted = self.unlisted.clone();
         keys.into_iter()
             .map(|key| {
                 let account =
@@ -148,8 +151,14 @@ impl Books {
                 let answered = self.answered.get(&key).copied().unwrap_or_default();
                 let unplaced_errors =
                     answered.errors.saturating_sub(known_errors.remove(&key).unwrap_or(0));
-                let in_flight = waiting.remove(&key).unwrap_or(0);
+                let mut in_flight = waiting.remove(&key).unwrap_or(0);
                 let dead = dead.remove(&key).unwrap_or(0) + unplaced_errors;
+                if let Some(most) = unlisted.get_mut(&key.model) {
+                    let seen = answered.given + in_flight + account.shed_total() + dead;
+                    let unseen = account.taken.saturating_sub(seen).min(*most);
+                    *most -= unseen;
+                    in_flight += unseen;
+                }
                 equation(key, account, answered.given, in_flight, dead)
             })
             .collect()
@@ -252,6 +261,19 @@ mod tests {
         let found = only(&books);
         assert_eq!((found.delivered, found.in_flight, found.dead), (1, 1, 1));
         assert!(found.closes);
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_listed_excuses_as_many_frames_as_it_may_hold() {
+        let mut books = books(10);
+        books.answered.insert(key(), Answered { given: 6, errors: 0 });
+        books.in_flight.insert(taken(7));
+        for (most, in_flight, closes) in [(0, 1, false), (2, 3, false), (3, 4, true), (9, 4, true)]
+        {
+            books.unlisted.insert(key().model, most);
+            let found = only(&books);
+            assert_eq!((found.in_flight, found.closes), (in_flight, closes), "{most} unlisted");
+        }
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Stays beside a running Millrace: shows its status until it ends.
 
 use millrace::Millrace;
+use telemetry::stop::drain_on_signal;
 
 use crate::screen::Screen;
-use crate::signals;
 
 /// Shows status lines until it ends by itself or by a signal.
 ///
 /// # Errors
 /// When a part of it failed that the others cannot do without.
 pub(crate) async fn attend(mut millrace: Millrace, screen: &mut Screen) -> anyhow::Result<()> {
-    signals::listen(millrace.shutdown())?;
+    drain_on_signal(millrace.shutdown())?;
     let result = loop {
         tokio::select! {
             biased;

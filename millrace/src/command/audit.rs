@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use millrace::audit::{Equation, Grouping, gather, write_text};
+use millrace::audit::{Books, Equation, Grouping, gather, gather_aws, write_text};
 use serde::Serialize;
 use services::DataFolder;
+use services::config::Backend;
 
 use crate::cli::AuditArgs;
 use crate::screen::Screen;
@@ -17,7 +18,15 @@ struct Report {
 }
 
 pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<ExitCode> {
-    let report = report(&args.site.data_folder()?).await?;
+    let config = args.site.place()?;
+    let books = match config.backend {
+        Backend::Embedded => gather(&args.site.data_folder()?).await?,
+        Backend::Aws => {
+            let backend = services::open(&config).await?;
+            gather_aws(&config, &backend, table::open(&config).await?.as_ref()).await?
+        }
+    };
+    let report = report(&books);
     if args.json {
         screen.say(serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -27,11 +36,10 @@ pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<Exi
     Ok(if report.closes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn report(folder: &DataFolder) -> anyhow::Result<Report> {
-    let books = gather(folder).await?;
+fn report(books: &Books) -> Report {
     let equations = books.equations();
     let closes = equations.iter().all(|equation| equation.closes);
-    Ok(Report { closes, unreadable_messages: books.unreadable, equations })
+    Report { closes, unreadable_messages: books.unreadable, equations }
 }
 
 fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result<()> {
@@ -49,7 +57,7 @@ fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result
 
 /// Prints the loss equation, and gives its numbers.
 pub(super) async fn print(folder: &DataFolder, screen: &Screen) -> anyhow::Result<Vec<Equation>> {
-    let report = report(folder).await?;
+    let report = report(&gather(folder).await?);
     write(&report, Grouping::Streams, screen)?;
     Ok(report.equations)
 }

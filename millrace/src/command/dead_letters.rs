@@ -1,18 +1,22 @@
 //! `millrace dead-letters`: what could not be answered, why, and another try for it.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use comfy_table::{ContentArrangement, Table, presets};
+use millrace::audit::letters;
 use services::clock::Clock;
-use services::queue::{DeadLetter, DeadLetters as _, LetterId, QueueOptions, SqliteQueue};
+use services::config::Backend;
+use services::queue::{DeadLetter, DeadLetters, LetterId, QueueOptions, SqliteQueue};
 use services::{DataFolder, FrameBatch, ModelName};
 
 use crate::cli::{DeadLettersCommand, SiteArgs};
 use crate::screen::Screen;
 
-/// Dead letters read at a time.
-const PAGE: usize = 100;
+/// The dead letters of each model.
+type Dead = BTreeMap<ModelName, Arc<dyn DeadLetters>>;
 
 pub(crate) async fn run(command: &DeadLettersCommand, screen: &Screen) -> anyhow::Result<ExitCode> {
     match command {
@@ -28,11 +32,10 @@ async fn list(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["ID", "MODEL", "WHEN", "RECEIVES", "FRAMES", "REASON"]);
-    let queues = queues(&site.data_folder()?)?;
-    for (model, queue) in &queues {
-        for letter in letters(queue).await? {
+    for (model, dead) in dead(site).await? {
+        for letter in letters(dead.as_ref()).await? {
             table.add_row([
-                shown_id(model, &letter.id),
+                shown_id(&model, &letter.id),
                 model.to_string(),
                 letter.died_at.to_string(),
                 letter.receives.to_string(),
@@ -50,8 +53,8 @@ async fn list(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
 }
 
 async fn show(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
-    let (queue, letter) = find(id, site)?;
-    let letters = letters(&queue).await?;
+    let (dead, letter) = find(id, site).await?;
+    let letters = letters(dead.as_ref()).await?;
     let found = letters.iter().find(|other| other.id == letter);
     let found = found.with_context(|| format!("dead letter {id:?} is not there"))?;
     screen.say(format!(
@@ -62,18 +65,18 @@ async fn show(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> 
 }
 
 async fn replay(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
-    let (queue, letter) = find(id, site)?;
-    queue.replay(&letter).await?;
+    let (dead, letter) = find(id, site).await?;
+    dead.replay(&letter).await?;
     screen.say(format!("replayed {id}"))?;
     Ok(())
 }
 
 async fn replay_all(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
     let mut replayed = 0;
-    for (_, queue) in queues(&site.data_folder()?)? {
+    for dead in dead(site).await?.into_values() {
         // Those that die again meanwhile come behind the ones listed here.
-        for letter in letters(&queue).await? {
-            queue.replay(&letter.id).await?;
+        for letter in letters(dead.as_ref()).await? {
+            dead.replay(&letter.id).await?;
             replayed += 1;
         }
     }
@@ -81,43 +84,42 @@ async fn replay_all(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All queues of a data folder.
-fn queues(folder: &DataFolder) -> anyhow::Result<Vec<(ModelName, SqliteQueue)>> {
+/// The dead letters of all models that have a queue.
+async fn dead(site: &SiteArgs) -> anyhow::Result<Dead> {
+    let config = site.place()?;
+    match config.backend {
+        Backend::Embedded => dead_in(&site.data_folder()?),
+        Backend::Aws => {
+            let queues = services::open(&config).await?.ports.queues;
+            Ok(queues.into_iter().map(|(model, queue)| (model, queue.dead)).collect())
+        }
+    }
+}
+
+/// The dead letters of all queues of a data folder, of models too that are configured no more.
+fn dead_in(folder: &DataFolder) -> anyhow::Result<Dead> {
     let open = |model: ModelName| {
         let queue =
             SqliteQueue::open(folder.queue(&model), QueueOptions::default(), Clock::system())?;
-        Ok((model, queue))
+        Ok((model, Arc::new(queue) as Arc<dyn DeadLetters>))
     };
     folder.models()?.into_iter().map(open).collect()
-}
-
-/// All dead letters of a queue, oldest first.
-async fn letters(queue: &SqliteQueue) -> anyhow::Result<Vec<DeadLetter>> {
-    let mut all: Vec<DeadLetter> = Vec::new();
-    loop {
-        let page = queue.list(all.last().map(|letter| &letter.id), PAGE).await?;
-        let is_last = page.len() < PAGE;
-        all.extend(page);
-        if is_last {
-            return Ok(all);
-        }
-    }
 }
 
 fn shown_id(model: &ModelName, id: &LetterId) -> String {
     format!("{model}/{}", id.0)
 }
 
-fn find(id: &str, site: &SiteArgs) -> anyhow::Result<(SqliteQueue, LetterId)> {
+async fn find(id: &str, site: &SiteArgs) -> anyhow::Result<(Arc<dyn DeadLetters>, LetterId)> {
     let expected =
-        || format!("read dead letter id {id:?}, expected MODEL/NUMBER as \"list\" prints it");
+        || format!("read dead letter id {id:?}, expected MODEL/ID as \"list\" prints it");
     let (name, letter) = id.split_once('/').with_context(expected)?;
     ensure!(!letter.is_empty(), expected());
-    let mut queues = queues(&site.data_folder()?)?.into_iter();
-    let (_, queue) = queues
+    let mut queues = dead(site).await?.into_iter();
+    let (_, dead) = queues
         .find(|(model, _)| model.as_str() == name)
         .with_context(|| format!("model {name:?} has no queue here"))?;
-    Ok((queue, LetterId(letter.to_owned())))
+    Ok((dead, LetterId(letter.to_owned())))
 }
 
 /// The frames that a letter asks about, the first of them by id.

@@ -13,6 +13,7 @@ use millrace::Millrace;
 use millrace::audit::Equation;
 use services::config::{Config, Overrides, parse};
 use table::print::Format;
+use telemetry::stop::drain_on_signal;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,6 @@ use super::site::own_folder;
 use super::{audit, query};
 use crate::cli::DemoArgs;
 use crate::screen::Screen;
-use crate::signals;
 
 const MODEL: &[u8] = include_bytes!("../../../models/shapes.onnx");
 /// Frames with rows that make a first answer worth printing.
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &DemoArgs, mut screen: Screen) -> anyhow::Result<E
         media::scene::LABELS.join(", ")
     ))?;
     screen.say(format!("data    {}  pictures in objects/, rows in table/", data.display()))?;
-    signals::listen(millrace.receiving())?;
+    drain_on_signal(millrace.receiving())?;
     if let Some(seconds) = args.seconds {
         stop_after(seconds, millrace.receiving());
     }

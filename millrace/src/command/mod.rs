@@ -2,6 +2,7 @@
 
 mod attend;
 mod audit;
+mod cost;
 mod dead_letters;
 mod demo;
 mod infer;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: Command, screen: Screen) -> anyhow::Result<Exit
         Command::Probe(args) => probe::run(&args, &screen).await,
         Command::Query(args) => query::run(&args).await,
         Command::Audit(args) => audit::run(&args, &screen).await,
+        Command::Cost(args) => cost::run(&args, &screen).await,
         Command::DeadLetters(command) => dead_letters::run(&command, &screen).await,
         Command::Receive(args) => receive::run(args, screen).await,
         Command::Infer(args) => infer::run(args, screen).await,
@@ -41,7 +43,7 @@ impl Command {
     pub(crate) fn default_log(&self) -> &'static str {
         match self {
             Self::Up(_) | Self::Receive(_) | Self::Infer(_) => {
-                "warn,millrace=info,receive_video=info,model_inference=info,services=info"
+                "warn,millrace=info,receive_video=info,model_inference=info,services=info,telemetry=info"
             }
             _ => "warn",
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use services::DataFolder;
-use services::config::{Config, Overrides, load, load_data_folder};
+use services::config::{Config, Overrides, load, load_place};
 
 use crate::cli::SiteArgs;
 
@@ -19,9 +19,14 @@ impl SiteArgs {
         Ok(load(self.file().as_deref(), &self.overrides())?)
     }
 
+    /// Loads where the data is, and on AWS the names that lead to it, for commands that look at it.
+    pub(crate) fn place(&self) -> anyhow::Result<Config> {
+        Ok(load_place(self.file().as_deref(), &self.overrides())?)
+    }
+
     /// The folder in which the data lies, for commands that look at it.
     pub(crate) fn data_folder(&self) -> anyhow::Result<DataFolder> {
-        let root = load_data_folder(self.file().as_deref(), &self.overrides())?;
+        let root = self.place()?.data;
         std::fs::metadata(&root).with_context(|| format!("open data folder {root:?}"))?;
         Ok(DataFolder::new(root))
     }

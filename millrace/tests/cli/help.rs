@@ -21,6 +21,7 @@ golden! {
     probe: "probe";
     query: "query";
     audit: "audit";
+    cost: "cost";
     dead_letters: "dead-letters";
     dead_letters_replay: "dead-letters" "replay";
     receive: "receive";

@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps a test may do as a test does")]
 
+mod cost;
 mod finite;
 mod help;
 mod mistakes;
+mod running;
 mod site;
+mod telemetry;
+mod traces;

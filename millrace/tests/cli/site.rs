@@ -51,16 +51,22 @@ impl Site {
         self.0.path().join(name)
     }
 
-    /// Runs the binary in the folder, to its end.
-    pub(crate) fn run(&self, args: &[&str]) -> Said {
+    /// The binary in the folder, without the environment's settings.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millrace"));
         command.args(args).current_dir(self.0.path()).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         for (name, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MILLRACE_"))
         {
             command.env_remove(name);
         }
-        let output = command.output().unwrap();
+        command
+    }
+
+    /// Runs the binary in the folder, to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Said {
+        let output = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }

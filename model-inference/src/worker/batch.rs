@@ -11,13 +11,14 @@ use services::queue::Received;
 use services::{
     CaptureTime, Clock, DetectionRow, FrameBatch, FrameEntry, Payload, PortError, Ports, Status,
 };
+use telemetry::trace::{self, Span};
 
 use super::pool::Pool;
 use crate::deliver::deliver;
 use crate::model::Model;
 use crate::receive::{self, FetchedPayload, FrameError};
 use crate::rows::{Answer, RowMaker};
-use crate::status::StatusBoard;
+use crate::status::{ModelStatus, StatusBoard};
 
 /// What all batches of one model's worker share.
 #[derive(Debug)]
@@ -74,19 +75,25 @@ impl BatchWorker {
             Ok(batch) => batch,
             Err(reason) => return Ending::Bury(reason),
         };
-        let answers = self.answers(&batch).await;
+        let span = begin(&batch, received.receives);
+        let answers = self.answers(&batch, &span).await;
         let failed = failures(&batch, &answers);
         let ending = ending(&failed, answers.len(), received.receives, self.max_receives);
         let results = self.results(&batch, &answers, matches!(ending, Ending::Bury(_)));
-        match self.deliver(&batch, results).await {
+        if let Ending::Release(Some(reason)) | Ending::Bury(reason) = &ending {
+            span.fail(reason);
+        }
+        let delivering = self.deliver(&batch, results);
+        match trace::inside(&span, "deliver", delivering).await {
             Ok(()) => ending,
             Err(error) if received.receives >= self.max_receives => Ending::Bury(error.to_string()),
             Err(error) => Ending::Release(Some(error.to_string())),
         }
     }
 
-    async fn answers<'a>(&self, batch: &'a FrameBatch) -> Vec<Answered<'a>> {
-        let fetched = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error)).await;
+    async fn answers<'a>(&self, batch: &'a FrameBatch, span: &Span) -> Vec<Answered<'a>> {
+        let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
+        let fetched = trace::inside(span, "fetch", fetching).await;
         self.clear_trouble();
         let fetched = fetched.map_err(|error| error.to_string());
         let mut answers = Vec::new();
@@ -96,7 +103,7 @@ impl BatchWorker {
                 _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
                     Answer::Late
                 }
-                Ok(payload) => self.answer(window, payload).await,
+                Ok(payload) => self.answer(window, payload, span).await,
                 Err(reason) => Answer::Failed(reason.clone()),
             };
             answers.push(Answered { entry, answer, at: self.clock.now() });
@@ -104,9 +111,9 @@ impl BatchWorker {
         answers
     }
 
-    async fn answer(&self, window: &[FrameEntry], payload: &FetchedPayload) -> Answer {
-        match self.decode(window, payload).await {
-            Ok(pictures) => match self.pool.run(pictures).await {
+    async fn answer(&self, window: &[FrameEntry], payload: &FetchedPayload, span: &Span) -> Answer {
+        match trace::inside(span, "decode", self.decode(window, payload)).await {
+            Ok(pictures) => match trace::inside(span, "run", self.pool.run(pictures)).await {
                 Ok(detections) => Answer::Found(detections),
                 Err(error) => Answer::Failed(error.to_string()),
             },
@@ -162,7 +169,8 @@ impl BatchWorker {
         delivered?;
         self.count(batch, &results);
         for rows in results {
-            if let Err(error) = self.ports.feed.publish(Arc::new(FrameResult { rows })).await {
+            let result = FrameResult { rows, reply_to: batch.reply_to.clone() };
+            if let Err(error) = self.ports.feed.publish(Arc::new(result)).await {
                 tracing::debug!(%error, "result not published");
             }
         }
@@ -171,7 +179,8 @@ impl BatchWorker {
 
     fn count(&self, batch: &FrameBatch, results: &[Vec<DetectionRow>]) {
         self.board.update(&self.model.name, |model| {
-            let counts = model.streams.entry(batch.stream.clone()).or_default();
+            let ModelStatus { streams, latency, .. } = model;
+            let counts = streams.entry(batch.stream.clone()).or_default();
             for rows in results {
                 counts.rows += rows.len() as u64;
                 match rows.first() {
@@ -179,6 +188,7 @@ impl BatchWorker {
                     Some(row) => {
                         counts.inferred += 1;
                         counts.latency.record(row.latency_ms);
+                        latency.record(seconds(row.latency_ms));
                     }
                     None => {}
                 }
@@ -196,6 +206,23 @@ impl BatchWorker {
     pub(super) fn clear_trouble(&self) {
         self.board.update(&self.model.name, |model| model.trouble = None);
     }
+}
+
+/// Begins the worker's part of the batch's trace, and lets its events be found by the trace's id.
+fn begin(batch: &FrameBatch, receives: u32) -> Span {
+    tracing::Span::current().record("trace_id", trace::trace_id(&batch.traceparent));
+    let span = Span::within("answer", &batch.traceparent);
+    span.set("stream", batch.stream.to_string());
+    span.set("epoch", batch.epoch.to_string());
+    span.set("model", batch.model.to_string());
+    span.count("frames", batch.frames.len() as u64);
+    span.count("receives", u64::from(receives));
+    span
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1_000.0
 }
 
 fn failures(batch: &FrameBatch, answers: &[Answered<'_>]) -> Vec<(String, String)> {

@@ -6,10 +6,12 @@ use std::time::Duration;
 use services::queue::{Outcome, Received};
 use services::{ErrorKind, PortError, WorkQueue};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::batch::{BatchWorker, Ending};
 use super::lease::HeldLease;
 use crate::backoff::Backoff;
+use crate::receive::may_pass;
 use crate::status::ModelStatus;
 
 /// Longest that giving a message back may take when there is no time left.
@@ -26,6 +28,12 @@ pub(super) struct MessageTask {
 
 impl MessageTask {
     pub(super) async fn run(self) {
+        // At the level of the events that matter most, so that the filter that shows those shows whose they are.
+        let batch = tracing::error_span!("batch", trace_id = tracing::field::Empty);
+        self.bring_to_end().instrument(batch).await;
+    }
+
+    async fn bring_to_end(self) {
         let _in_flight = InFlight::enter(&self.batches);
         let ending = tokio::select! {
             biased;
@@ -51,12 +59,12 @@ impl MessageTask {
         }
     }
 
-    /// Tells the queue, asking again while it is away: the lease is held meanwhile.
+    /// Tells the queue, asking again while it is away or denied: the lease is held meanwhile.
     async fn settle(&self, ending: &Ending) -> Result<(), PortError> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             match self.tell(ending).await {
-                Err(error) if error.is_retryable() && !self.lease.lost.is_cancelled() => {
+                Err(error) if may_pass(&error) && !self.lease.lost.is_cancelled() => {
                     self.batches.trouble(&error);
                 }
                 settled => {

@@ -32,7 +32,7 @@ use pool::Pool;
 /// Longest that batches in work are waited for at shutdown.
 pub const DRAIN: Duration = Duration::from_secs(15);
 /// Longest wait for messages in one call, so that shutdown has to wait no longer for it.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The worker of one model.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ use services::delivery::DeliveryStream;
 use services::message::ObjectRef;
 use services::queue::DeadLetter;
 use services::{
-    CaptureClock, CaptureTime, DetectionRow, Embedded, Epoch, FrameBatch, FrameEntry, FrameFormat,
-    MediaTime, ModelName, Payload, PortError, Ports, Seq, StreamId, open_embedded,
+    CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime,
+    ModelName, Payload, PortError, Ports, Seq, StreamId, open_embedded,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -112,7 +112,6 @@ impl DeliveryStream for Recorder {
 
 pub(crate) struct Site {
     _folder: TempDir,
-    pub(crate) embedded: Embedded,
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) board: StatusBoard,
@@ -153,9 +152,9 @@ impl Site {
             asked: Mutex::default(),
             script: Mutex::new(Box::new(|_, _| Ok(()))),
         });
-        let mut ports = embedded.ports.clone();
+        let mut ports = embedded.ports;
         ports.delivery = Arc::clone(&recorder) as Arc<dyn DeliveryStream>;
-        Self { _folder: folder, embedded, config, ports, board: StatusBoard::new(), recorder }
+        Self { _folder: folder, config, ports, board: StatusBoard::new(), recorder }
     }
 
     /// Decides what the delivery stream says about rows from now on.
@@ -240,7 +239,7 @@ impl Site {
     /// Waits until the queue holds neither work nor leases.
     pub(crate) async fn done(&self) {
         eventually("all messages are done with", async || {
-            let counts = self.embedded.queues[&model_name()].counts().await.unwrap();
+            let counts = self.ports.queues[&model_name()].backlog.depth().await.unwrap();
             counts.ready + counts.leased == 0
         })
         .await;

@@ -137,7 +137,7 @@ async fn what_is_in_work_at_shutdown_is_given_back_when_it_takes_too_long() {
     let worker = site.start(one_thing());
     eventually("the message is leased", async || site.status().in_flight == 1).await;
     worker.stop().await;
-    let counts = site.embedded.queues[&model_name()].counts().await.unwrap();
+    let counts = site.ports.queues[&model_name()].backlog.depth().await.unwrap();
     assert_eq!((counts.ready, counts.leased, counts.dead), (1, 0, 0));
 }
 

@@ -25,6 +25,7 @@ pub(super) struct EpochConfig {
     pub(super) stream: StreamId,
     pub(super) lanes: Vec<LaneConfig>,
     pub(super) bucket: String,
+    pub(super) reply_to: Option<String>,
     pub(super) max_pixels: u64,
 }
 
@@ -59,6 +60,7 @@ impl EpochWork {
                 epoch,
                 model: lane.model.clone(),
                 bucket: config.bucket.clone(),
+                reply_to: config.reply_to.clone(),
             };
             Lane::new(lane.clone(), Bundler::new(address, &lane.sample))
         };

@@ -8,11 +8,13 @@ mod epoch;
 mod lane;
 mod unsaved;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use services::config::SpoolPolicy;
-use services::{Clock, ErrorKind, PortError, StreamId};
+use services::{Account, Clock, ErrorKind, FrameBatch, ModelName, PortError, StreamId};
+use telemetry::trace::Span;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +53,8 @@ pub(crate) struct Stage {
     pub(crate) stream: StreamId,
     pub(crate) lanes: Vec<LaneConfig>,
     pub(crate) bucket: String,
+    /// Where results are wanted besides the table.
+    pub(crate) reply_to: Option<String>,
     pub(crate) max_pixels: u64,
     pub(crate) policy: SpoolPolicy,
     pub(crate) spool: Arc<Spool>,
@@ -60,11 +64,10 @@ pub(crate) struct Stage {
 }
 
 /// Figures of the epochs that have ended.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Past {
     received: u64,
-    taken: u64,
-    undecodable: u64,
+    accounts: BTreeMap<ModelName, Account>,
 }
 
 struct Worker {
@@ -168,8 +171,9 @@ impl Worker {
     /// Stores a bundle, or gives it up as the policy says.
     fn store(&mut self, index: usize, mut bundle: Bundle) {
         let Some(work) = &mut self.work else { return };
-        let books = &mut work.lanes[index].books;
-        bundle.batch.traceparent = traceparent();
+        let lane = &mut work.lanes[index];
+        let (model, books) = (&lane.config.model, &mut lane.books);
+        bundle.batch.traceparent = trace(&bundle);
         loop {
             let mut after = books.clone();
             after.take(bundle.runs, bundle.last_taken);
@@ -183,7 +187,7 @@ impl Worker {
                 Err(error) if self.stage.policy == SpoolPolicy::Block => error.to_string(),
                 Err(error) => {
                     after.shed(shed_reason(&error), bundle.runs);
-                    self.stage.spool.count_lost(bundle.runs);
+                    self.stage.spool.count_lost(model, shed_reason(&error), bundle.runs);
                     *books = after;
                     self.stage.trouble(&error);
                     return;
@@ -202,7 +206,7 @@ impl Worker {
     fn save(&mut self, closed: bool) -> bool {
         let spool = &self.stage.spool;
         self.unsaved.save(|epoch, lanes| spool.save(epoch, lanes, true));
-        let figures = self.figures();
+        let Past { received, mut accounts } = self.figures();
         let Some(work) = &mut self.work else { return true };
         let lanes: Vec<_> =
             work.lanes.iter().map(|lane| (&lane.config.model, &lane.books)).collect();
@@ -211,12 +215,18 @@ impl Worker {
             Ok(()) => work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear()),
             Err(error) => self.stage.trouble(error),
         }
+        for ((model, reason), frames) in self.stage.spool.shed() {
+            if let Ok(model) = ModelName::new(model) {
+                accounts.entry(model).or_default().shed(reason, frames);
+            }
+        }
         let (size, trouble) = (work.size, work.trouble.take());
         self.stage.board.update(|status| {
             status.size = size.or(status.size);
-            status.received = figures.received;
-            status.taken = figures.taken;
-            status.undecodable = figures.undecodable;
+            status.received = received;
+            status.taken = accounts.values().map(|account| account.taken).sum();
+            status.undecodable = accounts.values().map(|account| account.undecodable).sum();
+            status.accounts = accounts;
             status.last_error = trouble.or(status.last_error.take());
         });
         self.stage.board.spooled(self.stage.spool.counts());
@@ -224,12 +234,12 @@ impl Worker {
     }
 
     fn figures(&self) -> Past {
-        let mut figures = self.past;
+        let mut figures = self.past.clone();
         if let Some(work) = &self.work {
             figures.received += work.received;
             for lane in &work.lanes {
-                figures.taken += lane.books.account.taken;
-                figures.undecodable += lane.books.account.undecodable;
+                let account = figures.accounts.entry(lane.config.model.clone()).or_default();
+                account.add(&lane.books.account);
             }
         }
         figures
@@ -242,6 +252,7 @@ impl Stage {
             stream: self.stream.clone(),
             lanes: self.lanes.clone(),
             bucket: self.bucket.clone(),
+            reply_to: self.reply_to.clone(),
             max_pixels: self.max_pixels,
         }
     }
@@ -266,8 +277,19 @@ fn shed_reason(error: &PortError) -> &'static str {
     if error.kind() == ErrorKind::Full { shed::DISK_FULL } else { shed::UNWRITABLE }
 }
 
-/// A new trace context: version 00, random ids, not sampled (W3C Trace Context §3.2).
-fn traceparent() -> String {
-    let (trace, span): (u128, u64) = (rand::random(), rand::random());
-    format!("00-{:032x}-{:016x}-00", trace.max(1), span.max(1))
+/// Begins the trace of a bundle that has just closed: from its first access unit until now. Gives its context.
+fn trace(bundle: &Bundle) -> String {
+    let FrameBatch { stream, epoch, model, frames, .. } = &bundle.batch;
+    let now = SystemTime::now();
+    let span = Span::root("take", now.checked_sub(bundle.opened.elapsed()).unwrap_or(now));
+    span.set("stream", stream.to_string());
+    span.set("epoch", epoch.to_string());
+    span.set("model", model.to_string());
+    span.count("frames", frames.len() as u64);
+    let seqs = frames.first().zip(frames.last());
+    if let Some((first, last)) = seqs {
+        span.count("first_seq", first.seq.0);
+        span.count("last_seq", last.seq.0);
+    }
+    span.traceparent()
 }

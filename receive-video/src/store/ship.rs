@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use services::object_store::Bucket;
 use services::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Queue};
 use services::{ErrorKind, ModelName, PortError};
+use telemetry::trace::{Span, trace_id};
 use tokio_util::sync::CancellationToken;
 
 use super::spool::{Claimed, Spool};
@@ -27,6 +29,13 @@ pub(crate) struct Shipper {
     pub(crate) bucket: Bucket,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) board: StreamBoard,
+}
+
+/// A bundle whose object is stored.
+#[derive(Debug)]
+struct Ready {
+    bundle: Claimed,
+    span: Span,
 }
 
 /// What came of trying to ship some bundles.
@@ -63,6 +72,10 @@ impl Shipper {
                 }
             };
             self.report(&failure);
+            if !sent.is_empty() {
+                // Some calls failed and others did not: the other side is busy rather than away.
+                backoff.reset();
+            }
             let wait = backoff.wait(rand::random());
             tokio::select! {
                 biased;
@@ -98,12 +111,14 @@ impl Shipper {
 
     async fn ship(&self, claimed: Vec<Claimed>) -> Result<Shipment, PortError> {
         let mut shipment = Shipment::default();
-        let mut ready: Vec<Claimed> = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
         for bundle in claimed {
+            let span = Span::within("ship", traceparent(&bundle.message));
             match self.put_object(&bundle).await {
-                Ok(()) => ready.push(bundle),
-                Err(error) if is_final(&error) => self.give_up(&bundle, &error).await?,
+                Ok(()) => ready.push(Ready { bundle, span }),
+                Err(error) if is_final(&error) => self.give_up(&bundle, &span, &error).await?,
                 Err(error) => {
+                    span.fail(&error);
                     shipment.failure = Some(error);
                     break;
                 }
@@ -124,27 +139,38 @@ impl Shipper {
         self.bucket.store.put(key, bytes).await
     }
 
-    async fn send(&self, bundles: &[Claimed], shipment: &mut Shipment) -> Result<(), PortError> {
-        let bodies: Vec<String> = bundles.iter().map(|bundle| bundle.message.clone()).collect();
+    async fn send(&self, ready: &[Ready], shipment: &mut Shipment) -> Result<(), PortError> {
+        let bodies: Vec<String> = ready.iter().map(|one| one.bundle.message.clone()).collect();
         let outcomes = match self.queue.send(&bodies).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
+                ready.iter().for_each(|one| one.span.fail(&error));
                 shipment.failure = Some(error);
                 return Ok(());
             }
         };
-        for (bundle, outcome) in bundles.iter().zip(outcomes) {
+        for (Ready { bundle, span }, outcome) in ready.iter().zip(outcomes) {
             match outcome {
                 Ok(()) => shipment.sent.push(bundle.id),
-                Err(error) if is_final(&error) => self.give_up(bundle, &error).await?,
-                Err(error) => shipment.failure = Some(error),
+                Err(error) if is_final(&error) => self.give_up(bundle, span, &error).await?,
+                Err(error) => {
+                    span.fail(&error);
+                    shipment.failure = Some(error);
+                }
             }
         }
         Ok(())
     }
 
-    async fn give_up(&self, bundle: &Claimed, error: &PortError) -> Result<(), PortError> {
-        tracing::error!(model = %self.model, %error, "a bundle is refused for good and given up");
+    async fn give_up(
+        &self,
+        bundle: &Claimed,
+        span: &Span,
+        error: &PortError,
+    ) -> Result<(), PortError> {
+        span.fail(error);
+        let trace_id = trace_id(traceparent(&bundle.message));
+        tracing::error!(model = %self.model, %error, trace_id, "a bundle is refused for good and given up");
         let id = bundle.id;
         self.blocking(move |spool| spool.refuse(id)).await
     }
@@ -197,14 +223,23 @@ fn is_final(error: &PortError) -> bool {
     error.kind() == ErrorKind::Invalid
 }
 
+/// The trace context of a message.
+fn traceparent(message: &str) -> &str {
+    #[derive(Deserialize)]
+    struct Traced<'a> {
+        traceparent: &'a str,
+    }
+    serde_json::from_str(message).map_or("", |Traced { traceparent }| traceparent)
+}
+
 /// How many of the first bundles one call of the queue takes.
-fn batch_len(bundles: &[Claimed]) -> usize {
+fn batch_len(ready: &[Ready]) -> usize {
     let mut bytes = 0;
-    let fits = |bundle: &&Claimed| {
-        bytes += bundle.message.len();
+    let fits = |one: &&Ready| {
+        bytes += one.bundle.message.len();
         bytes <= MAX_MESSAGE_BYTES
     };
-    bundles.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
+    ready.iter().take(MAX_BATCH_ENTRIES).take_while(fits).count().max(1)
 }
 
 #[cfg(test)]
@@ -213,9 +248,14 @@ mod tests {
 
     #[test]
     fn a_call_of_the_queue_keeps_both_limits() {
-        let bundle = |bytes| Claimed { id: 1, key: None, message: "x".repeat(bytes) };
-        assert_eq!(batch_len(&vec![bundle(10); 25]), MAX_BATCH_ENTRIES);
-        assert_eq!(batch_len(&vec![bundle(MAX_MESSAGE_BYTES / 2); 5]), 2);
-        assert_eq!(batch_len(&[bundle(MAX_MESSAGE_BYTES + 1)]), 1);
+        let bundles = |count, bytes| -> Vec<Ready> {
+            let message = "x".repeat(bytes);
+            let bundle = Claimed { id: 1, key: None, message };
+            let ready = || Ready { bundle: bundle.clone(), span: Span::within("ship", "") };
+            std::iter::repeat_with(ready).take(count).collect()
+        };
+        assert_eq!(batch_len(&bundles(25, 10)), MAX_BATCH_ENTRIES);
+        assert_eq!(batch_len(&bundles(5, MAX_MESSAGE_BYTES / 2)), 2);
+        assert_eq!(batch_len(&bundles(1, MAX_MESSAGE_BYTES + 1)), 1);
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::futures::Notified;
 
 use super::books::Books;
 use super::lock::StreamLock;
-use super::tables::{self, BundleRow, FORMAT, Given, count, int};
+use super::tables::{self, BundleRow, FORMAT, Given, ShedByReason, count, int};
 use crate::bundle::Bundle;
 
 /// Why frames that were taken are given up.
@@ -70,6 +70,7 @@ pub(crate) struct Spool {
     bound: u64,
     policy: SpoolPolicy,
     counts: Mutex<SpoolCounts>,
+    shed: Mutex<ShedByReason>,
     last_epoch: Mutex<u64>,
     room: Condvar,
     arrived: Notify,
@@ -105,6 +106,7 @@ impl Spool {
             bound,
             policy,
             counts: Mutex::new(counts),
+            shed: Mutex::default(),
             last_epoch: Mutex::new(last_epoch),
             room: Condvar::new(),
             arrived: Notify::new(),
@@ -189,7 +191,7 @@ impl Spool {
             Ok((freed?, claim_next(tx, model, most)?))
         })?;
         if !sent.is_empty() {
-            self.count_gone(Given { bundles: sent.len() as u64, frames: 0, bytes });
+            self.count_gone(Given { bundles: sent.len() as u64, bytes, ..Given::default() });
             self.change(|counts| counts.shipped += sent.len() as u64);
         }
         Ok(claimed)
@@ -222,8 +224,10 @@ impl Spool {
     }
 
     /// Counts frames that it could not be given.
-    pub(crate) fn count_lost(&self, frames: u64) {
-        self.change(|counts| counts.shed_frames += frames);
+    pub(crate) fn count_lost(&self, model: &ModelName, reason: &'static str, frames: u64) {
+        let mut given = Given::default();
+        given.shed(model.as_str(), reason, frames);
+        self.count_gone(given);
     }
 
     /// Gives up the bundles of models that have no queue any more; tells how many frames. Blocks.
@@ -237,8 +241,14 @@ impl Spool {
             }
             Ok(given)
         })?;
+        let frames = given.frames();
         self.count_gone(given);
-        Ok(given.frames)
+        Ok(frames)
+    }
+
+    /// The frames given up since it was opened.
+    pub(crate) fn shed(&self) -> ShedByReason {
+        self.shed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What it holds and has handled.
@@ -272,7 +282,7 @@ impl Spool {
         }
         let (epoch, runs) = (int(row.epoch.0), int(row.runs));
         tables::count_shed(tx, epoch, row.model.as_str(), shed::SPOOL_FULL, runs)?;
-        given.frames += row.runs;
+        given.shed(row.model.as_str(), shed::SPOOL_FULL, row.runs);
         Ok((Stored::Shed, given))
     }
 
@@ -291,8 +301,11 @@ impl Spool {
         self.change(|counts| {
             counts.bundles = counts.bundles.saturating_sub(gone.bundles);
             counts.bytes = counts.bytes.saturating_sub(gone.bytes);
-            counts.shed_frames += gone.frames;
+            counts.shed_frames += gone.frames();
         });
+        let mut shed = self.shed.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.shed.into_iter().for_each(|(key, frames)| *shed.entry(key).or_default() += frames);
+        drop(shed);
         self.room.notify_all();
     }
 

@@ -72,19 +72,35 @@ pub(super) struct BundleRow<'a> {
     pub(super) object: Option<(&'a str, &'a [u8])>,
 }
 
-/// A bundle that left the spool without being shipped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Frames given up, by model and reason.
+pub(crate) type ShedByReason = BTreeMap<(String, &'static str), u64>;
+
+/// Bundles that left the spool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) bundles: u64,
-    pub(super) frames: u64,
     pub(super) bytes: u64,
+    /// The frames that went without being shipped.
+    pub(super) shed: ShedByReason,
+}
+
+impl Given {
+    pub(super) fn frames(&self) -> u64 {
+        self.shed.values().sum()
+    }
+
+    pub(super) fn shed(&mut self, model: &str, reason: &'static str, frames: u64) {
+        *self.shed.entry((model.to_owned(), reason)).or_default() += frames;
+    }
 }
 
 impl std::ops::AddAssign for Given {
     fn add_assign(&mut self, other: Self) {
         self.bundles += other.bundles;
-        self.frames += other.frames;
         self.bytes += other.bytes;
+        for ((model, reason), frames) in other.shed {
+            self.shed(&model, reason, frames);
+        }
     }
 }
 
@@ -112,7 +128,7 @@ pub(super) fn insert_bundle(tx: &Transaction<'_>, row: &BundleRow<'_>) -> rusqli
 pub(super) fn drop_oldest(
     tx: &Transaction<'_>,
     model: Option<&ModelName>,
-    reason: &str,
+    reason: &'static str,
 ) -> rusqlite::Result<Option<Given>> {
     let oldest: Option<i64> = tx
         .prepare_cached(
@@ -125,12 +141,18 @@ pub(super) fn drop_oldest(
 }
 
 /// Gives up a bundle and counts its frames as shed.
-pub(super) fn give_up(tx: &Transaction<'_>, id: i64, reason: &str) -> rusqlite::Result<Given> {
+pub(super) fn give_up(
+    tx: &Transaction<'_>,
+    id: i64,
+    reason: &'static str,
+) -> rusqlite::Result<Given> {
     let (epoch, model, runs): (i64, String, i64) = tx
         .prepare_cached("SELECT epoch, model, runs FROM bundles WHERE id = ?")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     count_shed(tx, epoch, &model, reason, runs)?;
-    Ok(Given { bundles: 1, frames: count(runs), bytes: remove(tx, id)? })
+    let mut given = Given { bundles: 1, bytes: remove(tx, id)?, ..Given::default() };
+    given.shed(&model, reason, count(runs));
+    Ok(given)
 }
 
 /// The bundles, each with its model's name.

@@ -65,8 +65,13 @@ fn model() -> ModelName {
 }
 
 fn bundle(seq: u64) -> Bundle {
-    let address =
-        Address { stream: stream(), epoch: Epoch(7), model: model(), bucket: "objects".into() };
+    let address = Address {
+        stream: stream(),
+        epoch: Epoch(7),
+        model: model(),
+        bucket: "objects".into(),
+        reply_to: None,
+    };
     let mut bundler = Bundler::new(address, &SampleConfig::default());
     let frame = Frame {
         seq: Seq(seq),

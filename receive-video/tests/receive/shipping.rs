@@ -56,7 +56,8 @@ fn ports_with_away_queue(site: &Site, away: &Arc<AtomicBool>) -> services::Ports
     let mut ports = site.embedded.ports.clone();
     let queue = &ports.queues[&ModelName::new("eye").unwrap()];
     let wrapped = Away { inner: Arc::clone(&queue.queue), away: Arc::clone(away) };
-    let queue = WorkQueue { queue: Arc::new(wrapped), dead: Arc::clone(&queue.dead) };
+    let (dead, backlog) = (Arc::clone(&queue.dead), Arc::clone(&queue.backlog));
+    let queue = WorkQueue { queue: Arc::new(wrapped), dead, backlog };
     ports.queues.insert(ModelName::new("eye").unwrap(), queue);
     ports
 }

@@ -10,7 +10,8 @@ use receive_video::store::{EpochAccount, EventRow, SpoolAudit, audit, events};
 use receive_video::{StatusBoard, StreamStatus};
 use services::config::{Config, Overrides, parse};
 use services::{
-    Embedded, ErrorKind, FrameBatch, FrameEntry, ModelName, Payload, Ports, StreamId, open_embedded,
+    ErrorKind, FrameBatch, FrameEntry, ModelName, OpenBackend, Payload, Ports, StreamId,
+    open_embedded,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -61,7 +62,7 @@ impl Got {
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
     pub(crate) config: Config,
-    pub(crate) embedded: Embedded,
+    pub(crate) embedded: OpenBackend,
 }
 
 impl Site {

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use super::check_aws::check_aws;
 use super::error::{ConfigError, Place, Problem};
 use super::schema::{
     Config, DeliveryConfig, Encode, InferConfig, ModelConfig, Pick, QueueConfig, ReceiveConfig,
-    SampleConfig, StreamConfig,
+    SampleConfig, StreamConfig, TelemetryConfig,
 };
 use super::value::Span;
 
 /// A key's path, and what is wrong with it.
 pub(super) type Violation = (Vec<String>, Problem);
-type Checked = Result<(), Violation>;
+pub(super) type Checked = Result<(), Violation>;
 
 impl Config {
     /// Checks a configuration that a program made; [`load`](super::load) does it for files.
@@ -37,26 +38,28 @@ pub(super) fn check(config: &Config) -> Checked {
     check_receive(&config.receive, &Key::root("receive"))?;
     check_infer(&config.infer, &Key::root("infer"))?;
     check_queue(&config.queue, &Key::root("queue"))?;
-    check_delivery(&config.delivery, &Key::root("delivery"))
+    check_delivery(&config.delivery, &Key::root("delivery"))?;
+    check_aws(config, &Key::root("aws"))?;
+    check_telemetry(&config.telemetry, &Key::root("telemetry"))
 }
 
 /// The path of the key that is being checked.
-struct Key(Vec<String>);
+pub(super) struct Key(Vec<String>);
 
 impl Key {
-    fn root(name: &str) -> Self {
+    pub(super) fn root(name: &str) -> Self {
         Self(vec![name.to_owned()])
     }
 
-    fn to(&self, name: &str) -> Self {
+    pub(super) fn to(&self, name: &str) -> Self {
         Self([self.0.as_slice(), &[name.to_owned()]].concat())
     }
 
-    fn wrong(self, found: impl ToString, wanted: impl Into<String>) -> Violation {
+    pub(super) fn wrong(self, found: impl ToString, wanted: impl Into<String>) -> Violation {
         (self.0, Problem::Wrong { found: found.to_string(), wanted: wanted.into() })
     }
 
-    fn rule(self, words: impl Into<String>) -> Violation {
+    pub(super) fn rule(self, words: impl Into<String>) -> Violation {
         (self.0, Problem::Rule(words.into()))
     }
 
@@ -218,4 +221,25 @@ fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
     at.within("max_rows", delivery.max_rows.into(), 1, 10_000_000)?;
     at.span("max_age", delivery.max_age, ms(100), DAY)?;
     at.within("max_bytes", delivery.max_bytes.bytes(), 1 << 20, 1 << 40)
+}
+
+fn check_telemetry(telemetry: &TelemetryConfig, at: &Key) -> Checked {
+    let is_address = |text: &String| {
+        text.rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if let Some(listen) = telemetry.listen.as_ref().filter(|text| !is_address(text)) {
+        return Err(at.to("listen").wrong(format!("{listen:?}"), "HOST:PORT"));
+    }
+    match telemetry.otlp.as_deref() {
+        Some(otlp) if !otlp.starts_with("http://") => {
+            return Err(at.to("otlp").wrong(format!("{otlp:?}"), "http://HOST:PORT"));
+        }
+        _ => {}
+    }
+    if (0.0..=1.0).contains(&telemetry.trace_ratio) {
+        Ok(())
+    } else {
+        Err(at.to("trace_ratio").wrong(telemetry.trace_ratio, "0 to 1"))
+    }
 }

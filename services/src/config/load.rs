@@ -2,20 +2,20 @@
 //! file, the file over the defaults.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::check;
 use super::decode::decode;
 use super::error::{ConfigError, Place, Problem};
 use super::fill::fill;
-use super::schema::Config;
+use super::schema::{Backend, Config};
 use super::tree::Node;
 
 /// Prefix of the variables that set keys: `MILLRACE_INFER__INSTANCES` sets `infer.instances`.
 const PREFIX: &str = "MILLRACE_";
 
 /// Variables with the prefix that are no keys: the programs read them themselves.
-const NOT_KEYS: [&str; 2] = ["MILLRACE_CONFIG", "MILLRACE_LOG"];
+const NOT_KEYS: [&str; 3] = ["MILLRACE_CONFIG", "MILLRACE_LOG", "MILLRACE_LOG_FORMAT"];
 
 /// Keys that flags of the command line set.
 #[derive(Clone, Debug, Default)]
@@ -75,29 +75,40 @@ pub fn parse(
     Ok(config)
 }
 
-/// Loads the key `data` alone, for programs that only look at what lies there: they need no variable that a
-/// password is filled from, and do not mind mistakes elsewhere in the file.
+/// Loads where the data is and no more (`data` and `backend`; on AWS also `aws`, `models` and `queue`, for the
+/// queues), for programs that only look at it: they need no variable that a password is filled from, and do not mind
+/// mistakes elsewhere in the file.
 ///
 /// # Errors
-/// As [`load`], for what concerns this key.
-pub fn load_data_folder(
+/// As [`load`], for what concerns these keys.
+pub fn load_place(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+    let config = load_keys(&["data", "backend"], file, overrides)?;
+    match config.backend {
+        Backend::Embedded => Ok(config),
+        Backend::Aws => load_keys(&["data", "backend", "aws", "models", "queue"], file, overrides),
+    }
+}
+
+fn load_keys(
+    keys: &[&str],
     file: Option<&Path>,
     overrides: &Overrides,
-) -> Result<PathBuf, ConfigError> {
+) -> Result<Config, ConfigError> {
     let mut tree = match file {
         Some(file) => Node::parse(&read(file)?, file)?,
         None => Node::empty(Place::Program),
     };
-    tree.keep_only("data");
+    tree.keep_only(keys);
     let mut environment = environment();
     fill(&mut tree, &mut Vec::new(), &environment)?;
-    environment.retain(|variable, _| key_path(variable).is_some_and(|path| path == ["data"]));
+    let is_kept = |path: Vec<String>| path.first().is_some_and(|key| keys.contains(&key.as_str()));
+    environment.retain(|variable, _| key_path(variable).is_some_and(is_kept));
     lay_over(&mut tree, &environment, overrides);
     let mut config: Config = decode(&tree)?;
     if let Some(file) = file {
         resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
     }
-    Ok(config.data)
+    Ok(config)
 }
 
 /// JSON Schema of the configuration file.

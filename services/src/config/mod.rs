@@ -6,6 +6,7 @@
 //! mean together.
 
 mod check;
+mod check_aws;
 mod decode;
 mod embedded;
 mod error;
@@ -22,9 +23,10 @@ mod reference;
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
-pub use load::{Overrides, load, load_data_folder, parse, schema_json};
+pub use load::{Overrides, load, load_place, parse, schema_json};
 pub use schema::{
-    Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice, Pick,
-    QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, Transport,
+    AwsConfig, Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice,
+    Pick, QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, TelemetryConfig,
+    Transport,
 };
 pub use value::{InvalidSpan, Size, Span};

@@ -17,7 +17,7 @@ pub struct Config {
     /// The folder in which everything lies that has to outlive the process.
     #[serde(default = "default_data")]
     pub data: PathBuf,
-    /// Where store, queue and table are: `embedded` (in `data`).
+    /// Where store, queue and table are: `embedded` (in `data`) or `aws`.
     #[serde(default)]
     pub backend: Backend,
     /// The cameras and files, by stream id.
@@ -38,6 +38,12 @@ pub struct Config {
     /// When buffered rows become files.
     #[serde(default)]
     pub delivery: DeliveryConfig,
+    /// The names of what is used on AWS.
+    #[serde(default)]
+    pub aws: AwsConfig,
+    /// What the process tells of itself.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
 }
 
 fn default_data() -> PathBuf {
@@ -51,6 +57,8 @@ pub enum Backend {
     /// In the data folder of this machine.
     #[default]
     Embedded,
+    /// In S3, SQS, Firehose and Athena, by the SDK's own settings for region, credentials and endpoints.
+    Aws,
 }
 
 /// One camera or file.
@@ -253,7 +261,7 @@ pub enum PayloadChoice {
     Object,
     /// In the message; bundles close before the message would grow past the queue's limit.
     Inline,
-    /// In the message when it fits, else as an object.
+    /// By whichever is cheaper by the list prices of AWS.
     Auto,
 }
 
@@ -360,5 +368,88 @@ impl Default for DeliveryConfig {
             max_age: Span::from_millis(300_000),
             max_bytes: Size::from_bytes(1 << 30),
         }
+    }
+}
+
+/// The names of what is used on AWS. Region, credentials and endpoints come from the SDK's default chain.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AwsConfig {
+    /// What the names of queues, delivery stream, workgroup and database begin with.
+    pub prefix: String,
+    /// The bucket of frames; `PREFIX-frames` when absent.
+    pub bucket: Option<String>,
+    /// The delivery stream of rows; `PREFIX-detections` when absent.
+    pub delivery_stream: Option<String>,
+    /// The models whose queues are FIFO queues (`PREFIX-MODEL.fifo`): a stream's batches in order, one at a time.
+    pub fifo: Vec<ModelName>,
+    /// The queue that results of this receiver's frames are sent to besides the table.
+    pub reply_queue: Option<String>,
+    /// The database of the table `detections`; the prefix with `_` for `-` when absent.
+    pub database: Option<String>,
+    /// The workgroup of queries; the prefix when absent.
+    pub workgroup: Option<String>,
+    /// Where queries' results go, `s3://BUCKET/PREFIX/`; the workgroup's own place when absent.
+    pub query_output: Option<String>,
+}
+
+impl Default for AwsConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "millrace".to_owned(),
+            bucket: None,
+            delivery_stream: None,
+            fifo: Vec::new(),
+            reply_queue: None,
+            database: None,
+            workgroup: None,
+            query_output: None,
+        }
+    }
+}
+
+impl AwsConfig {
+    /// The bucket of frames.
+    pub fn bucket(&self) -> String {
+        self.bucket.clone().unwrap_or_else(|| format!("{}-frames", self.prefix))
+    }
+
+    /// The delivery stream of rows.
+    pub fn delivery_stream(&self) -> String {
+        self.delivery_stream.clone().unwrap_or_else(|| format!("{}-detections", self.prefix))
+    }
+
+    /// The queue of a model. SQS takes no `.` in names but the one of `.fifo`.
+    pub fn queue(&self, model: &ModelName) -> String {
+        let end = if self.fifo.contains(model) { ".fifo" } else { "" };
+        format!("{}-{}{end}", self.prefix, model.as_str().replace('.', "_"))
+    }
+
+    /// The database of the table `detections`.
+    pub fn database(&self) -> String {
+        self.database.clone().unwrap_or_else(|| self.prefix.replace('-', "_"))
+    }
+
+    /// The workgroup of queries.
+    pub fn workgroup(&self) -> String {
+        self.workgroup.clone().unwrap_or_else(|| self.prefix.clone())
+    }
+}
+
+/// What the process tells of itself.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// `HOST:PORT` of `/healthz`, `/readyz` and `/metrics`; not served when absent.
+    pub listen: Option<String>,
+    /// The OTLP/HTTP endpoint that traces are sent to, `http://HOST:4318`; not sent when absent.
+    pub otlp: Option<String>,
+    /// The share of bundles that are traced, 0 to 1.
+    pub trace_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { listen: None, otlp: None, trace_ratio: 1.0 }
     }
 }

@@ -146,7 +146,8 @@ fn variables_fill_strings_and_their_values_are_never_shown() {
     let wrong = read_with("backend = \"${PW}\"\n", &[("PW", "hunter2")]).unwrap_err().to_string();
     assert_eq!(
         wrong,
-        "etc/millrace.toml:1:11: key \"backend\": found the value of ${PW}, wanted \"embedded\""
+        "etc/millrace.toml:1:11: key \"backend\": found the value of ${PW}, \
+         wanted \"embedded\" or \"aws\""
     );
 }
 
@@ -181,6 +182,7 @@ fn every_key_can_come_from_the_environment() {
         ("MILLRACE_STREAMS__CITY_TRAFFIC__URL", "scene:?seed=2"),
         ("MILLRACE_MODELS__M__SAMPLE__EVERY", "250ms"),
         ("MILLRACE_LOG", "debug"),
+        ("MILLRACE_LOG_FORMAT", "json"),
         ("UNRELATED", "x"),
     ];
     let text = format!(
@@ -244,7 +246,27 @@ fn the_data_folder_is_known_without_the_passwords() {
     let text = "data = \"d\"\n[streams.gate]\nurl = \"rtsp://h/\"\npassword = \"${UNSET}\"\n";
     std::fs::write(&file, text).unwrap();
     let mut flags = Overrides::default();
-    assert_eq!(load_data_folder(Some(&file), &flags).unwrap(), folder.path().join("d"));
+    assert_eq!(load_place(Some(&file), &flags).unwrap().data, folder.path().join("d"));
     flags.set("--data", &["data"], "elsewhere");
-    assert_eq!(load_data_folder(Some(&file), &flags).unwrap(), Path::new("elsewhere"));
+    assert_eq!(load_place(Some(&file), &flags).unwrap().data, Path::new("elsewhere"));
+}
+
+#[test]
+fn telemetry_is_served_and_sent_where_somebody_can_listen() {
+    let config =
+        read("[telemetry]\nlisten = \"[::1]:9090\"\notlp = \"http://otel:4318\"\n").unwrap();
+    assert_eq!(config.telemetry.listen.as_deref(), Some("[::1]:9090"));
+    for (line, wanted) in [
+        ("listen = \"9090\"", "key \"telemetry.listen\": found \"9090\", wanted HOST:PORT"),
+        ("listen = \":9090\"", "wanted HOST:PORT"),
+        ("listen = \"host:70000\"", "wanted HOST:PORT"),
+        (
+            "otlp = \"otel:4318\"",
+            "key \"telemetry.otlp\": found \"otel:4318\", wanted http://HOST:PORT",
+        ),
+        ("trace_ratio = 1.5", "key \"telemetry.trace_ratio\": found 1.5, wanted 0 to 1"),
+    ] {
+        let error = error(&format!("[telemetry]\n{line}\n"));
+        assert!(error.contains(wanted), "{wanted:?} in {error:?}");
+    }
 }

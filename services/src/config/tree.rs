@@ -87,9 +87,9 @@ impl Node {
     }
 
     /// Removes all other keys.
-    pub(super) fn keep_only(&mut self, key: &str) {
+    pub(super) fn keep_only(&mut self, keys: &[&str]) {
         if let Value::Table(table) = &mut self.value {
-            table.retain(|name, _| name == key);
+            table.retain(|name, _| keys.contains(&name.as_str()));
         }
     }
 

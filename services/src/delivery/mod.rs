@@ -15,6 +15,8 @@ mod columns;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod filing;
+mod firehose;
+mod packing;
 mod parquet;
 mod snapshot;
 mod sqlite;
@@ -29,6 +31,7 @@ use crate::message::DetectionRow;
 pub use buffer::buffer_path;
 pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
 pub use filing::{Filed, Filer, FilingPolicy};
+pub use firehose::FirehoseStream;
 pub use snapshot::{Snapshot, snapshot};
 pub use sqlite::{BufferedDelivery, DeliveryOptions};
 

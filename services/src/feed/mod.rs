@@ -3,11 +3,13 @@
 //! # Contract
 //! * Best effort: the table is the truth. A subscriber that is too slow loses the oldest results and is told
 //!   how many ([`Update::Missed`]); it never slows the publisher or another subscriber.
-//! * A subscriber sees what was published after it subscribed.
+//! * A subscriber sees what was published after it subscribed. Results of different frames may change places on
+//!   their way, and where the way leads through a queue a result may come twice.
 
 mod broadcast;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod reply_queue;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,12 +20,15 @@ use crate::error::PortError;
 use crate::message::DetectionRow;
 
 pub use broadcast::BroadcastFeed;
+pub use reply_queue::ReplyQueueFeed;
 
 /// All rows of one frame and model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameResult {
     /// The rows, at least one; all of the same `frame_id` and `model`.
     pub rows: Vec<DetectionRow>,
+    /// The feed that its message asked for, by the name that [`ResultFeed::reply_to`] gave.
+    pub reply_to: Option<String>,
 }
 
 /// What a subscriber receives.
@@ -38,6 +43,11 @@ pub enum Update {
 /// A feed of results. The module tells its contract.
 #[async_trait]
 pub trait ResultFeed: fmt::Debug + Send + Sync {
+    /// The name by which messages tell workers in other processes where to publish; none where all are in one.
+    fn reply_to(&self) -> Option<String> {
+        None
+    }
+
     /// Publishes a frame's result.
     async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError>;
 

@@ -3,12 +3,15 @@
 //! # Contract
 //! * `Ok` for an entry of `send` means the message is durable and will be received at least once.
 //! * `receive` leases each message to one caller for `lease`; when the lease runs out unacknowledged, the message
-//!   can be received again. Order is oldest first as far as leases allow; nobody may rely on it.
+//!   can be received again. Order is oldest first as far as leases allow; nobody may rely on it. A receive that is
+//!   not to wait may overlook messages, and one may wait half a second more or less than it is told to.
 //! * A message received more than `max_receives` times goes to the dead letters instead, with a reason: the
-//!   reason of its last `release`, if it had one.
+//!   reason of the `release` that ended the last receive allowed, if it gave one. Where no worker lived to tell,
+//!   an earlier reason may stand there.
 //! * `extend` sets the lease to end `lease` from now; `release` ends it now. Both, and `acknowledge`, need the
 //!   receipt of the *latest* receive: after the lease ran out and somebody else received the message, an old
-//!   receipt is answered with [`ErrorKind::NotFound`] and changes nothing.
+//!   receipt is answered with [`ErrorKind::NotFound`] and changes nothing. An adapter that cannot know whether
+//!   somebody did answers so as soon as the lease has run out.
 //! * Batches give one outcome per entry, in the order of the entries. The outer `Err` means that no entry was
 //!   handled.
 //! * Limits are SQS's, checked before the call, also where the adapter could take more: [`MAX_BATCH_ENTRIES`],
@@ -22,6 +25,7 @@
 pub mod contract;
 mod reader;
 mod sqlite;
+pub(crate) mod sqs;
 mod store;
 
 use std::fmt;
@@ -33,6 +37,7 @@ use crate::error::{ErrorKind, PortError};
 
 pub use reader::{Held, QueueReader};
 pub use sqlite::{QueueOptions, SqliteQueue};
+pub use sqs::SqsQueue;
 pub use store::QueueCounts;
 
 /// Most entries of one batch call.
@@ -83,7 +88,10 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
     /// Moves a leased message to the dead letters, in one step where the adapter can.
     async fn bury(&self, receipt: &Receipt, reason: &str) -> Result<(), PortError>;
 
-    /// Lists up to `limit` dead letters, oldest first, after the letter `after`.
+    /// Lists up to `limit` dead letters, oldest first as far as their ages are known, after the letter `after`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], where the adapter needs it to be there, when the letter `after` is gone.
     async fn list(
         &self,
         after: Option<&LetterId>,
@@ -92,6 +100,31 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
 
     /// Sends a dead letter to the queue again, its receive count back at zero.
     async fn replay(&self, letter: &LetterId) -> Result<(), PortError>;
+}
+
+/// How many messages a queue holds, for whoever scales workers or waits for their end.
+#[async_trait]
+pub trait Backlog: fmt::Debug + Send + Sync {
+    /// Counts the messages: exactly where the adapter can, else as lately as it knows.
+    async fn depth(&self) -> Result<Depth, PortError>;
+}
+
+/// How many messages a queue holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that can be received now.
+    pub ready: u64,
+    /// Messages that somebody has a lease on.
+    pub leased: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
+impl Depth {
+    /// Tells whether no message waits for an answer.
+    pub fn is_empty(&self) -> bool {
+        self.ready + self.leased == 0
+    }
 }
 
 /// The proof of a lease.

@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout};
 
 use super::store::{self, FORMAT, Lease, QueueCounts};
 use super::{
-    DeadLetter, DeadLetters, LetterId, Outcome, Queue, Receipt, Received, check_batch, check_send,
+    Backlog, DeadLetter, DeadLetters, Depth, LetterId, Outcome, Queue, Receipt, Received,
+    check_batch, check_send,
 };
 use crate::clock::Clock;
 use crate::error::{ErrorKind, PortError};
@@ -249,6 +250,14 @@ impl Queue for SqliteQueue {
             .await?;
         self.arrivals.notify_waiters();
         Ok(outcomes)
+    }
+}
+
+#[async_trait]
+impl Backlog for SqliteQueue {
+    async fn depth(&self) -> Result<Depth, PortError> {
+        let QueueCounts { ready, leased, dead, .. } = self.counts().await?;
+        Ok(Depth { ready, leased, dead })
     }
 }
 

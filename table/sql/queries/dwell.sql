@@ -5,7 +5,7 @@ SELECT
     MIN(label) AS label,
     MIN(captured_at) AS first_seen,
     MAX(captured_at) AS last_seen,
-    (MAX(media_time) - MIN(media_time)) / 90000.0 AS dwell_s,
+    CAST(MAX(media_time) - MIN(media_time) AS DOUBLE) / 90000 AS dwell_s,
     COUNT(*) AS detections
 FROM detections_unique
 WHERE status = 'ok' AND track_id IS NOT NULL

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "everything here is part of a test")]
 
+mod athena;
+mod engines;
 mod faults;
 mod moving;
 mod queries;

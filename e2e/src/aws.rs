@@ -1,0 +1,80 @@
+//! Resources of a test's own at the endpoints that the environment names.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::SystemTime;
+
+use services::config::{Overrides, load};
+
+use crate::skipped;
+
+/// Tells whether an endpoint is named; says why a test does not run where there is none.
+pub fn is_here() -> bool {
+    let is_here = std::env::var_os("AWS_ENDPOINT_URL").is_some();
+    if !is_here {
+        skipped("AWS_ENDPOINT_URL is not set (make test starts LocalStack)");
+    }
+    is_here
+}
+
+/// LocalStack, stopped in its tracks; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Frozen {
+    pid: String,
+}
+
+impl Frozen {
+    /// Freezes the instance that `localstack/run` started; says why not where there is none.
+    pub fn localstack() -> Option<Self> {
+        let pid = std::env::var("LOCALSTACK_STATE")
+            .ok()
+            .and_then(|state| fs::read_to_string(Path::new(&state).join("localstack.pid")).ok());
+        let Some(pid) = pid else {
+            skipped("LOCALSTACK_STATE names no LocalStack (make test starts one)");
+            return None;
+        };
+        let frozen = Self { pid: pid.trim().to_owned() };
+        frozen.signal("STOP");
+        Some(frozen)
+    }
+
+    fn signal(&self, signal: &str) {
+        let kill = format!("kill -s {signal} {}", self.pid);
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{kill}");
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("CONT");
+    }
+}
+
+/// What the names of one test's resources begin with.
+pub(crate) fn unique_prefix() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("t{:x}-{:x}", since.as_micros(), std::process::id())
+}
+
+/// Makes what a configuration names, as `localstack/run resources` does for everybody.
+///
+/// # Panics
+/// When that fails: with what it printed.
+pub(crate) fn make_resources(prefix: &str, config: &Path, environment: &BTreeMap<String, String>) {
+    let config = load(Some(config), &Overrides::default()).expect("the site's configuration");
+    let models: Vec<&str> = config.models.keys().map(|model| model.as_str()).collect();
+    if models.is_empty() {
+        return;
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates lie in it");
+    let output = Command::new(workspace.join("localstack/run"))
+        .args(["resources", "--prefix", prefix, "--models", &models.join(",")])
+        .args(["--max-receives", &config.queue.max_receives.to_string()])
+        .envs(environment)
+        .output()
+        .expect("localstack/run starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,250 @@
+//! AWS away, slow or half deaf: nothing is lost, nothing doubles, and work goes on soon after.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::{Backend, Program, Proxy, Site, aws, eventually};
+
+use crate::objects::assert_every_object_is_answered_once;
+
+/// How soon work goes on when a fault has ended.
+const RECOVERY: Duration = Duration::from_secs(30);
+/// Resident memory of a receiver or a worker, at most: it works on small pictures, and spools on disk.
+const MEMORY_MIB: u64 = 200;
+
+const CONFIG: &str = r#"
+    data = "data"
+
+    [streams.gate]
+    url = "scene:?seed=5&width=320&height=192&fps=25"
+    paced = true
+
+    [models.sleeper]
+    algorithm = "sleep:20ms"
+    sample = { every = "80ms", pick = "exact", max_frames = 5, max_delay = "400ms" }
+
+    [queue]
+    max_receives = 1000
+
+    [infer]
+    instances = 2
+    lease = "5s"
+"#;
+
+/// A receiver and its workers on AWS.
+struct Run {
+    site: Site,
+    receiver: Program,
+    workers: Vec<Program>,
+}
+
+impl Run {
+    fn start(environment: BTreeMap<String, String>, workers: usize) -> Self {
+        let site = Site::with(Backend::Aws, environment, CONFIG);
+        let receiver = site.start("receive-video", &[]);
+        let workers = (1..=workers).map(|n| Self::worker(&site, n)).collect();
+        let run = Self { site, receiver, workers };
+        run.goes_on(Duration::from_secs(60));
+        run
+    }
+
+    fn worker(site: &Site, n: usize) -> Program {
+        let name = format!("worker-{n}");
+        site.start_as(&name, "model-inference", &["--worker", &name])
+    }
+
+    /// Waits until further frames are answered.
+    fn goes_on(&self, deadline: Duration) {
+        let count = "SELECT count(*) FROM frames";
+        let before = eventually("the table can be read", deadline, || self.site.number(count));
+        eventually("further frames are answered", deadline, || match self.site.number(count)? {
+            frames if frames > before => Ok(()),
+            frames => Err(format!("{frames} frames; {}", self.receiver.stderr())),
+        });
+    }
+
+    /// Ends the receiver, ships what it left in its spool, waits for the last answer, and compares objects with rows.
+    fn settle(mut self) {
+        self.receiver.signal("TERM");
+        assert!(
+            self.receiver.wait(Duration::from_secs(30)).success(),
+            "{}",
+            self.receiver.stderr()
+        );
+        self.site.configure(&CONFIG.replace("fps=25", "fps=25&seconds=1"));
+        let mut rest = self.site.start("receive-video", &[]);
+        assert!(rest.wait(Duration::from_secs(120)).success(), "{}", rest.stderr());
+        self.site.settled(Duration::from_secs(120));
+        for worker in &mut self.workers {
+            worker.signal("TERM");
+            assert!(worker.wait(Duration::from_secs(30)).success(), "{}", worker.stderr());
+        }
+        let objects = assert_every_object_is_answered_once(&self.site);
+        assert!(objects > 20, "only {objects} objects: the fault left no time to work");
+    }
+
+    fn assert_memory_is_bounded(&self) {
+        for process in self.workers.iter().chain([&self.receiver]) {
+            let mib = process.resident_mib();
+            assert!(mib < MEMORY_MIB, "{mib} MiB resident");
+        }
+    }
+}
+
+/// A proxy before the endpoint, and what leads programs to it.
+fn proxy() -> (Proxy, BTreeMap<String, String>) {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("the test runs where there is one");
+    let proxy = Proxy::start(&endpoint).expect("the endpoint is of this machine");
+    let environment = BTreeMap::from([("AWS_ENDPOINT_URL".to_owned(), proxy.url())]);
+    (proxy, environment)
+}
+
+#[test]
+fn a_third_of_the_calls_throttled_and_some_answers_lost() {
+    if !aws::is_here() {
+        return;
+    }
+    let (proxy, environment) = proxy();
+    let run = Run::start(environment, 2);
+    proxy.throttle(0.3, 1);
+    proxy.lose_answers(0.05, 2);
+    let wanted = 300;
+    eventually("enough calls were made", Duration::from_secs(120), || {
+        let seen = proxy.seen();
+        let made = seen.calls.values().sum::<u64>();
+        if made > wanted && seen.throttled > 100 && seen.unanswered > 10 {
+            Ok(())
+        } else {
+            Err(format!("{seen:?}"))
+        }
+    });
+    run.assert_memory_is_bounded();
+    proxy.throttle(0.0, 1);
+    proxy.lose_answers(0.0, 2);
+    run.goes_on(RECOVERY);
+    run.settle();
+}
+
+#[test]
+fn connections_cut_for_ten_seconds() {
+    if !aws::is_here() {
+        return;
+    }
+    let (proxy, environment) = proxy();
+    let run = Run::start(environment, 1);
+    proxy.cut(true);
+    run.receiver.wait_for_log("store or queue are away", Duration::from_secs(30));
+    // How long the fault lasts is the test's input, not a wait for something.
+    thread::sleep(Duration::from_secs(10));
+    run.assert_memory_is_bounded();
+    proxy.cut(false);
+    run.goes_on(RECOVERY);
+    run.settle();
+}
+
+#[test]
+fn a_worker_killed_while_it_holds_leases_beside_another() {
+    if !aws::is_here() {
+        return;
+    }
+    let mut run = Run::start(BTreeMap::new(), 2);
+    let mut answered = [0, 0];
+    for n in 0..6 {
+        let at = n % 2;
+        let sql = format!("SELECT count(*) FROM frames WHERE worker = 'worker-{}'", at + 1);
+        answered[at] = eventually("the worker answers", Duration::from_secs(60), || {
+            match run.site.number(&sql)? {
+                frames if frames > answered[at] => Ok(frames),
+                _ => Err(run.workers[at].stderr()),
+            }
+        });
+        // Bundles come faster than it looks for them: it holds leases at nearly any moment.
+        run.workers[at].kill();
+        run.workers[at] = Run::worker(&run.site, at + 1);
+    }
+    run.goes_on(RECOVERY);
+    run.settle();
+}
+
+#[test]
+fn localstack_frozen_for_twenty_seconds() {
+    if !aws::is_here() {
+        return;
+    }
+    let run = Run::start(BTreeMap::new(), 1);
+    let Some(frozen) = aws::Frozen::localstack() else { return };
+    run.receiver.wait_for_log("store or queue are away", Duration::from_secs(30));
+    // How long the fault lasts is the test's input, not a wait for something.
+    thread::sleep(Duration::from_secs(20));
+    run.assert_memory_is_bounded();
+    drop(frozen);
+    run.goes_on(RECOVERY);
+    run.settle();
+}
+
+/// Starts `millrace up` with something wrong, and gives what its last line says; it ends within ten seconds.
+fn refusal(site: &Site, environment: &[(&str, &str)]) -> String {
+    let mut command = Command::new(e2e::program("millrace"));
+    command.args(["up", "-c"]).arg(site.config()).envs(environment.iter().copied());
+    let begun = Instant::now();
+    let mut up = Program::start("refused", site.path(), &mut command);
+    let status = up.wait(Duration::from_secs(20));
+    assert_eq!(status.code(), Some(1), "{}", up.stderr());
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    up.stderr().trim_end().lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_is_missing_or_refused_is_named_at_the_start() {
+    if !aws::is_here() {
+        return;
+    }
+    let site = Site::on(Backend::Aws, CONFIG);
+    let config = fs::read_to_string(site.config()).expect("it was written");
+    let write = |text: &str| fs::write(site.config(), text).expect("the site is writable");
+    for (key, words) in [
+        ("bucket = \"no-such-bucket-here\"", ["no-such-bucket-here", "ListObjectsV2"]),
+        ("fifo = [\"sleeper\"]", ["-sleeper.fifo", "GetQueueUrl"]),
+        ("delivery_stream = \"no-such-stream\"", ["no-such-stream", "DescribeDeliveryStream"]),
+    ] {
+        write(&format!("{config}{key}\n"));
+        let line = refusal(&site, &[]);
+        assert!(words.iter().all(|word| line.contains(word)), "{key}: {line}");
+    }
+    write(&config);
+    let line = refusal(&site, &[("AWS_ENDPOINT_URL", "http://127.0.0.1:9")]);
+    assert!(line.contains("ListObjectsV2") && line.contains("refused"), "{line}");
+}
+
+/// Calls for 1,000 frames at one frame a second, bundled by ten, against six for each frame alone: PUT, send,
+/// receive, GET, record, delete.
+#[test]
+fn bundles_need_an_eighth_of_the_calls() {
+    if !aws::is_here() {
+        return;
+    }
+    let (proxy, environment) = proxy();
+    let config = r#"
+        data = "data"
+
+        [streams.gate]
+        url = "scene:?seed=5&width=320&height=192&fps=1&seconds=1000"
+
+        [models.sleeper]
+        algorithm = "sleep:0ms"
+        sample = { every = "1s", pick = "exact", max_frames = 10, max_delay = "15s" }
+    "#;
+    let site = Site::with(Backend::Aws, environment, config);
+    proxy.reset();
+    let mut up = site.start("millrace", &["up"]);
+    assert!(up.wait(Duration::from_secs(240)).success(), "{}", up.stderr());
+    let calls = proxy.calls();
+    site.settled(Duration::from_secs(60));
+    assert_eq!(site.number("SELECT count(*) FROM frames"), Ok(1_000));
+    let all: u64 = calls.values().sum();
+    println!("calls for 1,000 frames: {all}: {calls:?}");
+    assert!(all <= 6 * 1_000 / 8, "{all} calls: {calls:?}");
+}

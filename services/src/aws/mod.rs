@@ -1,0 +1,49 @@
+//! The AWS backend: the SDK's configuration, the checks at start-up, and the adapters put together.
+//!
+//! Region, credentials and endpoints come from the SDK's default chain: environment, profile, role of the task, pod
+//! or machine. An emulator is an endpoint of that chain (`AWS_ENDPOINT_URL`) like any other.
+
+pub mod error;
+mod open;
+#[cfg(any(test, feature = "contract"))]
+pub mod scripted;
+mod task_protection;
+#[cfg(any(test, feature = "contract"))]
+pub mod test_site;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, SdkConfig};
+
+pub(crate) use open::open;
+pub use task_protection::TaskProtection;
+
+/// The longest that connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest that a call may take, up to its answer, and that an answer may stand still.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The SDK's default chain, without its retries: those are the callers' matter.
+pub fn chain() -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(CALL_TIMEOUT)
+        .build();
+    let stalled = StalledStreamProtectionConfig::enabled().grace_period(CALL_TIMEOUT).build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .app_name(AppName::new("millrace").expect("the name is of letters"))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts)
+        .stalled_stream_protection(stalled)
+}
+
+/// A client of S3. With an endpoint of one's own the bucket stands in the path: as part of the host's name it would
+/// ask for a name and a certificate per bucket, which such endpoints seldom have.
+pub fn s3_client(sdk: &SdkConfig) -> aws_sdk_s3::Client {
+    let own = sdk.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+    let config = aws_sdk_s3::config::Builder::from(sdk).force_path_style(own).build();
+    aws_sdk_s3::Client::from_conf(config)
+}

@@ -1,0 +1,163 @@
+//! Opens the AWS backend: every bucket, queue and stream that the configuration names is asked for at once, and every
+//! one that is missing, refused or silent is named.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{ConfigLoader, SdkConfig};
+use aws_sdk_sqs::Client;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::{chain, s3_client};
+use crate::backend::{OpenBackend, Ports, WorkQueue};
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::delivery::FirehoseStream;
+use crate::error::{ErrorKind, PortError};
+use crate::feed::ReplyQueueFeed;
+use crate::id::ModelName;
+use crate::object_store::S3Store;
+use crate::queue::SqsQueue;
+
+/// The longest that it may take to find region and credentials and have all checks answered.
+const START_TIMEOUT: Duration = Duration::from_secs(9);
+/// What is asked of a queue.
+const QUEUE_CALLS: &str = "sqs:GetQueueUrl and sqs:GetQueueAttributes";
+
+/// Opens the backend and checks that everything the configuration names is there.
+///
+/// # Errors
+/// Names each resource that is not, with the call and the cause, within [`START_TIMEOUT`].
+pub(crate) async fn open(config: &Config) -> Result<OpenBackend, PortError> {
+    open_by(chain(), config).await
+}
+
+async fn open_by(chain: ConfigLoader, config: &Config) -> Result<OpenBackend, PortError> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let sdk = find_region(chain, deadline).await?;
+    let ports = open_ports(&sdk, config, deadline).await?;
+    Ok(OpenBackend { ports, filer: None, folder: DataFolder::new(&config.data) })
+}
+
+/// Loads the SDK's configuration; where environment and profile name no region, that asks the machine's metadata.
+async fn find_region(chain: ConfigLoader, deadline: Instant) -> Result<SdkConfig, PortError> {
+    let attempt = "find the AWS region";
+    let loaded = timeout_at(deadline, chain.load()).await;
+    let sdk = loaded.map_err(|_| no_answer(attempt.to_owned()))?;
+    if sdk.region().is_none() {
+        let cause = "neither AWS_REGION nor the profile nor the machine's metadata name one";
+        return Err(PortError::because(ErrorKind::Invalid, attempt, cause));
+    }
+    Ok(sdk)
+}
+
+/// Asks for everything at once.
+async fn open_ports(
+    sdk: &SdkConfig,
+    config: &Config,
+    deadline: Instant,
+) -> Result<Ports, PortError> {
+    let (bucket, stream) = (config.aws.bucket(), config.aws.delivery_stream());
+    let reply_queue = config.aws.reply_queue.as_deref();
+    let sqs = aws_sdk_sqs::Client::new(sdk);
+    let firehose = aws_sdk_firehose::Client::new(sdk);
+    let (store, delivery, feed, queues) = tokio::join!(
+        by(
+            deadline,
+            || format!("open bucket {bucket:?}: s3:ListObjectsV2"),
+            S3Store::open(s3_client(sdk), &bucket)
+        ),
+        by(
+            deadline,
+            || format!("open delivery stream {stream:?}: firehose:DescribeDeliveryStream"),
+            FirehoseStream::open(firehose, &stream)
+        ),
+        by(
+            deadline,
+            || format!("open reply queue {:?}: {QUEUE_CALLS}", reply_queue.unwrap_or_default()),
+            ReplyQueueFeed::open(sqs.clone(), reply_queue)
+        ),
+        open_queues(&sqs, config, deadline),
+    );
+    let mut problems = Vec::new();
+    let store = kept(store, &mut problems);
+    let delivery = kept(delivery, &mut problems);
+    let feed = kept(feed, &mut problems);
+    let queues: BTreeMap<_, _> = queues
+        .into_iter()
+        .filter_map(|(model, queue)| Some((model, WorkQueue::of(kept(queue, &mut problems)?))))
+        .collect();
+    match (store, delivery, feed) {
+        (Some(store), Some(delivery), Some(feed)) if problems.is_empty() => Ok(Ports {
+            bucket: store.into_bucket(),
+            queues,
+            delivery: Arc::new(delivery),
+            feed: Arc::new(feed),
+        }),
+        _ => Err(all_in_one(problems)),
+    }
+}
+
+type OpenQueues = BTreeMap<ModelName, Result<SqsQueue, PortError>>;
+
+async fn open_queues(sqs: &Client, config: &Config, deadline: Instant) -> OpenQueues {
+    let mut opening = JoinSet::new();
+    for model in config.models.keys().cloned() {
+        let (sqs, name) = (sqs.clone(), config.aws.queue(&model));
+        let tries = config.queue.max_receives;
+        opening.spawn(async move {
+            let asking = || format!("open queue {name:?}: {QUEUE_CALLS}");
+            let queue = by(deadline, asking, open_queue(sqs, &name, tries)).await;
+            (model, queue)
+        });
+    }
+    opening.join_all().await.into_iter().collect()
+}
+
+/// Opens a model's queue. Workers give a message up, with its reason, at their last try: SQS must not do so earlier.
+async fn open_queue(sqs: Client, name: &str, tries: u32) -> Result<SqsQueue, PortError> {
+    let queue = SqsQueue::open(sqs, name).await?;
+    let allowed = queue.max_receives();
+    if tries <= allowed {
+        return Ok(queue);
+    }
+    let cause = format!(
+        "its redrive policy allows {allowed} receives (maxReceiveCount), \
+         queue.max_receives is {tries}: it must not be more"
+    );
+    Err(PortError::because(ErrorKind::Invalid, format!("open queue {name:?}"), cause))
+}
+
+/// What `opening` comes to, or that `asking` gave no answer by the deadline.
+async fn by<T>(
+    deadline: Instant,
+    asking: impl FnOnce() -> String,
+    opening: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    timeout_at(deadline, opening).await.unwrap_or_else(|_| Err(no_answer(asking())))
+}
+
+fn no_answer(attempt: String) -> PortError {
+    let cause = format!("no answer within {} s", START_TIMEOUT.as_secs());
+    PortError::because(ErrorKind::Unavailable, attempt, cause)
+}
+
+fn kept<T>(opened: Result<T, PortError>, problems: &mut Vec<PortError>) -> Option<T> {
+    opened.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// All problems in one, of the first one's kind.
+fn all_in_one(mut problems: Vec<PortError>) -> PortError {
+    if problems.len() == 1 {
+        return problems.remove(0);
+    }
+    let kind = problems.first().map_or(ErrorKind::Unavailable, PortError::kind);
+    let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    PortError::because(kind, "open backend on AWS", words.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

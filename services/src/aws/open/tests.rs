@@ -1,0 +1,201 @@
+//! What a start says when something is missing, refused or silent, and that it says so within 10 s.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+
+use super::*;
+use crate::aws::scripted::{Reply, Request, Scripted, made_up_chain};
+use crate::aws::test_site;
+use crate::config::{Overrides, parse};
+
+/// The configuration of one model, `shapes`, and what else the file says.
+fn config(prefix: &str, more: &str) -> Config {
+    let text = format!(
+        "backend = \"aws\"\naws.prefix = \"{prefix}\"\n{more}\n[models.shapes]\nalgorithm = \"circles\"\n"
+    );
+    parse(Some((&text, Path::new("millrace.toml"))), &BTreeMap::new(), &Overrides::default())
+        .unwrap()
+}
+
+/// The error of a start, which has to come within 10 s.
+async fn refused(chain: ConfigLoader, config: &Config) -> PortError {
+    let began = Instant::now();
+    let error = open_by(chain, config).await.unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(10), "{error} after {:?}", began.elapsed());
+    error
+}
+
+/// That each of what the configuration names is named, with the call and a cause.
+fn assert_all_named(error: &PortError, causes: [&str; 3]) {
+    let text = error.to_string();
+    let heads = [
+        "open bucket \"mill-frames\": s3:ListObjectsV2: ",
+        "open delivery stream \"mill-detections\": firehose:DescribeDeliveryStream: ",
+        "open queue \"mill-shapes\": sqs:GetQueueUrl: ",
+    ];
+    assert!(text.starts_with("open backend on AWS: open bucket"), "{text}");
+    for (head, cause) in heads.into_iter().zip(causes) {
+        assert_told(&text, head, cause);
+    }
+}
+
+/// That a text of several problems has one that begins and goes on so.
+fn assert_told(text: &str, head: &str, cause: &str) {
+    let (_, rest) = text.split_once(head).unwrap_or_else(|| panic!("{head:?} in {text:?}"));
+    let told = rest.split("; open ").next().unwrap();
+    assert!(told.contains(cause), "{cause:?} in {told:?}");
+}
+
+/// An endpoint that answers everything with the same error.
+async fn refusing(status: u16, code: &'static str, message: &'static str) -> Scripted {
+    Scripted::answering(move |request| match request.operation() {
+        "" => Reply::xml_error(status, code, message),
+        _ => Reply::json_error(status, code, message),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn where_nothing_listens_everything_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = refused(made_up_chain(&url), &config("mill", "")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_all_named(&error, ["Connection refused"; 3]);
+}
+
+#[tokio::test]
+async fn denied_access_and_expired_credentials_are_told_in_the_services_words() {
+    for (code, message) in [
+        ("AccessDenied", "User: arn:aws:sts::1:assumed-role/worker is not authorized"),
+        ("ExpiredToken", "The security token included in the request is expired"),
+        ("SignatureDoesNotMatch", "Check your AWS Secret Access Key and signing method."),
+    ] {
+        let endpoint = refusing(403, code, message).await;
+        let error = refused(made_up_chain(endpoint.url()), &config("mill", "")).await;
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert_all_named(&error, [&format!("{code}: {message}"); 3]);
+        assert!(!error.to_string().contains("made-up-secret"), "{error}");
+        assert_eq!(endpoint.requests().len(), 3, "nobody retries inside");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_without_credentials_is_denied() {
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl ProvideCredentials for Nobody {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let none = CredentialsError::not_loaded("no providers in chain provided credentials");
+            future::ProvideCredentials::ready(Err(none))
+        }
+    }
+
+    let endpoint = refusing(500, "InternalError", "nobody should ask").await;
+    let chain = made_up_chain(endpoint.url()).credentials_provider(Nobody);
+    let error = refused(chain, &config("mill", "")).await;
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_all_named(&error, ["no providers in chain provided credentials"; 3]);
+    assert_eq!(endpoint.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_machine_without_a_region_is_told_where_it_is_looked_for() {
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl aws_config::meta::region::ProvideRegion for Nowhere {
+        fn region(&self) -> aws_config::meta::region::future::ProvideRegion<'_> {
+            aws_config::meta::region::future::ProvideRegion::ready(None)
+        }
+    }
+
+    let chain = made_up_chain("http://127.0.0.1:1").region(Nowhere);
+    let error = refused(chain, &config("mill", "")).await;
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let expected = "find the AWS region: neither AWS_REGION nor the profile nor the machine's metadata name one";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_says_nothing_is_given_up_in_time() {
+    let silent = |_: &Request| Reply::status(200).after(Duration::from_secs(600));
+    let endpoint = Scripted::answering(silent).await;
+    let error = refused(made_up_chain(endpoint.url()), &config("mill", "")).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let text = error.to_string();
+    for asked in [
+        "open bucket \"mill-frames\": s3:ListObjectsV2",
+        "open delivery stream \"mill-detections\": firehose:DescribeDeliveryStream",
+        "open queue \"mill-shapes\": sqs:GetQueueUrl and sqs:GetQueueAttributes",
+    ] {
+        assert!(text.contains(&format!("{asked}: no answer within 9 s")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_of_another_region_is_told_with_its_own() {
+    let endpoint = Scripted::answering(|request: &Request| match request.operation() {
+        "" => Reply::xml_error(301, "PermanentRedirect", "Use another endpoint.")
+            .header("x-amz-bucket-region", "ap-south-1"),
+        _ => Reply::json_error(400, "AccessDeniedException", "no"),
+    })
+    .await;
+    let error = refused(made_up_chain(endpoint.url()), &config("mill", "")).await;
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_all_named(&error, ["(the bucket is in region ap-south-1)", "no", "no"]);
+}
+
+#[tokio::test]
+async fn what_was_never_made_is_named() {
+    let Some(_sdk) = test_site::client_config().await else { return };
+    let prefix = test_site::unique_name("mill");
+    let config = config(&prefix, "aws.reply_queue = \"gone\"");
+    let error = refused(chain(), &config).await;
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let text = error.to_string();
+    for (named, cause) in [
+        (format!("open bucket \"{prefix}-frames\": s3:ListObjectsV2: "), "NoSuchBucket"),
+        (
+            format!(
+                "open delivery stream \"{prefix}-detections\": firehose:DescribeDeliveryStream: "
+            ),
+            "ResourceNotFound",
+        ),
+        ("open queue \"gone\": sqs:GetQueueUrl: ".to_owned(), "does not exist"),
+        (format!("open queue \"{prefix}-shapes\": sqs:GetQueueUrl: "), "does not exist"),
+    ] {
+        assert_told(&text, &named, cause);
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_opens_unless_its_queue_gives_up_too_early() {
+    let Some(sdk) = test_site::client_config().await else { return };
+    let prefix = test_site::unique_name("mill");
+    let bucket = format!("{prefix}-frames");
+    test_site::make_bucket(&sdk, &bucket).await;
+    test_site::make_delivery_stream(&sdk, &format!("{prefix}-detections"), &bucket).await;
+    test_site::make_queue(&sdk, &format!("{prefix}-shapes"), 4).await;
+
+    let error = refused(chain(), &config(&prefix, "queue = { max_receives = 5 }")).await;
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let expected = format!(
+        "open queue \"{prefix}-shapes\": its redrive policy allows 4 receives (maxReceiveCount), \
+         queue.max_receives is 5: it must not be more"
+    );
+    assert_eq!(error.to_string(), expected);
+
+    let open = open_by(chain(), &config(&prefix, "queue = { max_receives = 4 }")).await.unwrap();
+    assert_eq!(open.ports.bucket.uri, format!("s3://{prefix}-frames"));
+    assert_eq!(open.ports.queues.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["shapes"]);
+    assert!(open.filer.is_none(), "Firehose makes the files");
+}

@@ -1,0 +1,141 @@
+//! The queue's contract against a real endpoint of SQS, where one is named: leases are waited for.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::SqsQueue;
+use crate::aws::test_site;
+use crate::queue::contract::Queued;
+use crate::queue::{Backlog as _, DeadLetters, Depth, MAX_MESSAGE_BYTES, Queue};
+
+const MAX_RECEIVES: u32 = 3;
+const LEASE: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(5);
+
+struct OnSqs(SqsQueue);
+
+#[async_trait]
+impl Queued for OnSqs {
+    fn queue(&self) -> &dyn Queue {
+        &self.0
+    }
+
+    fn dead(&self) -> &dyn DeadLetters {
+        &self.0
+    }
+
+    fn max_receives(&self) -> u32 {
+        self.0.max_receives()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+async fn open(fifo: bool) -> Option<OnSqs> {
+    let config = test_site::client_config().await?;
+    let name = test_site::queue(&config, MAX_RECEIVES, fifo).await;
+    let queue = SqsQueue::open(aws_sdk_sqs::Client::new(&config), &name).await.unwrap();
+    assert_eq!(queue.max_receives(), MAX_RECEIVES);
+    Some(OnSqs(queue))
+}
+
+mod standard {
+    crate::queue_contract!(async || super::open(false));
+}
+
+mod fifo {
+    // Not "a leased message is one caller's alone": in a FIFO queue the rest of its stream waits with it.
+    crate::queue_contract!(async || super::open(true);
+        a_sent_message_is_received,
+        a_lease_that_ran_out_gives_the_message_back,
+        an_extended_lease_holds,
+        a_released_message_comes_back_at_once,
+        an_acknowledged_message_never_comes_back,
+        an_old_receipt_changes_nothing,
+        each_entry_has_its_own_outcome,
+        a_message_received_too_often_is_given_up_with_its_reason,
+        a_buried_message_is_a_dead_letter,
+        dead_letters_are_listed_in_pages,
+        a_replayed_letter_starts_anew,
+        a_receive_waits_for_the_first_message,
+        what_is_over_a_limit_is_refused
+    );
+}
+
+#[tokio::test]
+async fn a_stream_of_a_fifo_queue_comes_in_order_and_holds_up_no_other() {
+    let Some(OnSqs(queue)) = open(true).await else { return };
+    let body = |stream: &str, seq: u32| format!(r#"{{"stream":"{stream}","seq":{seq}}}"#);
+    let bodies = [body("gate", 1), body("gate", 2), body("yard", 1)];
+    assert!(queue.send(&bodies).await.unwrap().iter().all(Result::is_ok));
+
+    let first = queue.receive(1, LEASE, WAIT).await.unwrap();
+    assert_eq!(first[0].body, bodies[0]);
+    let other = queue.receive(10, LEASE, WAIT).await.unwrap();
+    assert_eq!(other.iter().map(|got| &got.body).collect::<Vec<_>>(), [&bodies[2]]);
+    queue.acknowledge(&[first[0].receipt.clone()]).await.unwrap().remove(0).unwrap();
+    let next = queue.receive(10, LEASE, WAIT).await.unwrap();
+    assert_eq!(next.iter().map(|got| &got.body).collect::<Vec<_>>(), [&bodies[1]]);
+}
+
+#[tokio::test]
+async fn a_message_whose_workers_all_died_is_a_letter_that_says_so() {
+    let Some(OnSqs(queue)) = open(false).await else { return };
+    queue.send(&["{}".to_owned()]).await.unwrap();
+    for receives in 1..=MAX_RECEIVES {
+        let got = queue.receive(1, Duration::from_secs(1), WAIT).await.unwrap();
+        assert_eq!(got[0].receives, receives);
+    }
+    assert_eq!(queue.receive(1, LEASE, Duration::from_secs(3)).await.unwrap(), []);
+    let dead = queue.list(None, 9).await.unwrap();
+    assert_eq!(dead[0].reason, "received 3 times and never answered");
+    assert_eq!((dead[0].body.as_str(), dead[0].receives), ("{}", MAX_RECEIVES));
+}
+
+#[tokio::test]
+async fn the_depth_counts_what_waits_what_is_leased_and_what_is_dead() {
+    let Some(OnSqs(queue)) = open(false).await else { return };
+    let bodies = ["1", "2", "3"].map(str::to_owned);
+    queue.send(&bodies).await.unwrap();
+    let got = queue.receive(2, LEASE, WAIT).await.unwrap();
+    queue.bury(&got[0].receipt, "not JSON").await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), Depth { ready: 1, leased: 1, dead: 1 });
+}
+
+#[tokio::test]
+async fn a_letter_that_fills_a_message_is_buried_and_replayed_like_any_other() {
+    let Some(OnSqs(queue)) = open(false).await else { return };
+    queue.send(&["x".repeat(MAX_MESSAGE_BYTES)]).await.unwrap().remove(0).unwrap();
+    let got = queue.receive(1, LEASE, WAIT).await.unwrap();
+    queue.bury(&got[0].receipt, "not JSON").await.unwrap();
+    let dead = queue.list(None, 9).await.unwrap();
+    assert_eq!((dead.len(), dead[0].reason.as_str()), (1, "it came with no reason"));
+    queue.replay(&dead[0].id).await.unwrap();
+    assert_eq!(queue.receive(1, LEASE, WAIT).await.unwrap()[0].body, got[0].body);
+}
+
+#[tokio::test]
+async fn more_letters_than_one_call_takes_are_all_listed_and_found() {
+    let Some(OnSqs(queue)) = open(false).await else { return };
+    let mut reasons = Vec::new();
+    for batch in 0..3 {
+        let bodies: Vec<_> = (0..10).map(|n| format!("{batch}-{n}")).collect();
+        queue.send(&bodies).await.unwrap();
+        while queue.list(None, 99).await.unwrap().len() < (batch + 1) * 10 {
+            for got in queue.receive(10, LEASE, WAIT).await.unwrap() {
+                queue.bury(&got.receipt, &got.body).await.unwrap();
+                reasons.push(got.body);
+            }
+        }
+    }
+    let listed = queue.list(None, 99).await.unwrap();
+    let found: Vec<_> = listed.iter().map(|letter| letter.reason.clone()).collect();
+    assert_eq!(found, reasons, "oldest first");
+    for letter in &listed {
+        queue.replay(&letter.id).await.unwrap();
+    }
+    assert_eq!(queue.list(None, 99).await.unwrap(), []);
+}

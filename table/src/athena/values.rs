@@ -1,0 +1,150 @@
+//! Athena's rows, which are texts, as columns of their types.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use aws_sdk_athena::types::{ColumnInfo, Row};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+
+use crate::error::QueryError;
+
+/// The columns of an answer.
+pub(super) struct Columns {
+    schema: SchemaRef,
+    has_head: bool,
+}
+
+impl Columns {
+    /// The columns that Athena tells of. With `has_head` the first row of the first page holds their names.
+    pub(super) fn new(columns: &[ColumnInfo], has_head: bool) -> Self {
+        let field =
+            |column: &ColumnInfo| Field::new(column.name(), arrow_type(column.r#type()), true);
+        let fields: Vec<Field> = columns.iter().map(field).collect();
+        Self { schema: Arc::new(Schema::new(fields)), has_head }
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// One page of rows.
+    ///
+    /// # Errors
+    /// When a value is not of its column's type; the column is named.
+    pub(super) fn batch(
+        &self,
+        rows: &[Row],
+        is_first_page: bool,
+    ) -> Result<RecordBatch, QueryError> {
+        let heads = usize::from(self.has_head && is_first_page);
+        let rows = rows.get(heads..).unwrap_or_default();
+        let fields = self.schema.fields().iter().enumerate();
+        let columns = fields.map(|(place, field)| column(rows, place, field));
+        let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        RecordBatch::try_new_with_options(self.schema(), columns, &options)
+            .map_err(|error| QueryError::Failed { cause: error.to_string(), source: error.into() })
+    }
+}
+
+fn column(rows: &[Row], place: usize, field: &Field) -> Result<ArrayRef, QueryError> {
+    let text = |row: &Row| {
+        let value = row.data().get(place)?.var_char_value()?;
+        Some(plain(value, field.data_type()))
+    };
+    let texts: StringArray = rows.iter().map(text).collect();
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(&texts, field.data_type(), &strict).map_err(|error| QueryError::Column {
+        column: field.name().clone(),
+        cause: format!("{error}, expected {}", field.data_type()),
+    })
+}
+
+/// A value as Arrow reads it: the zone of Athena's times is UTC, and stands behind a blank where it stands at all.
+fn plain(value: &str, wanted: &DataType) -> String {
+    match wanted {
+        DataType::Timestamp(..) => format!("{}Z", value.trim_end_matches(" UTC")),
+        _ => value.to_owned(),
+    }
+}
+
+/// The Arrow type of one of Athena's (<https://docs.aws.amazon.com/athena/latest/ug/data-types.html>). Times without
+/// a zone are UTC: that is what the table holds. What has parts (arrays, maps, rows) stays text.
+fn arrow_type(athena: &str) -> DataType {
+    match athena {
+        "boolean" => DataType::Boolean,
+        "tinyint" | "smallint" | "int" | "integer" => DataType::Int32,
+        "bigint" => DataType::Int64,
+        "float" | "real" => DataType::Float32,
+        "double" | "decimal" => DataType::Float64,
+        "date" => DataType::Date32,
+        "timestamp" | "timestamp with time zone" => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        }
+        _ => DataType::Utf8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+    use aws_sdk_athena::types::Datum;
+
+    use super::*;
+
+    fn columns(of: &[(&str, &str)]) -> Columns {
+        let info = |(name, kind): &(&str, &str)| {
+            ColumnInfo::builder().name(*name).r#type(*kind).build().unwrap()
+        };
+        Columns::new(&of.iter().map(info).collect::<Vec<_>>(), true)
+    }
+
+    fn row(values: &[Option<&str>]) -> Row {
+        let datum = |value: &Option<&str>| {
+            Datum::builder().set_var_char_value(value.map(str::to_owned)).build()
+        };
+        Row::builder().set_data(Some(values.iter().map(datum).collect())).build()
+    }
+
+    #[test]
+    fn texts_become_values_of_their_columns() {
+        let kinds =
+            [("n", "bigint"), ("share", "decimal"), ("at", "timestamp"), ("label", "varchar")];
+        let page = [
+            row(&[Some("n"), Some("share"), Some("at"), Some("label")]),
+            row(&[Some("7"), Some("0.25"), Some("2026-11-21 08:00:00.125"), Some("person")]),
+            row(&[None, None, Some("2026-11-21 08:00:01.000 UTC"), None]),
+        ];
+        let batch = columns(&kinds).batch(&page, true).unwrap();
+        assert_eq!(batch.num_rows(), 2);
+        assert_eq!(
+            batch.column(0).as_primitive::<Int64Type>().iter().collect::<Vec<_>>(),
+            [Some(7), None]
+        );
+        assert_eq!(batch.column(1).as_primitive::<Float64Type>().value(0), 0.25);
+        let at = batch.column(2).as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(at.value(1) - at.value(0), 875_000);
+        assert_eq!(
+            batch.column(3).as_string::<i32>().iter().collect::<Vec<_>>(),
+            [Some("person"), None]
+        );
+    }
+
+    #[test]
+    fn later_pages_have_no_head() {
+        let batch = columns(&[("n", "integer")]).batch(&[row(&[Some("1")])], false).unwrap();
+        assert_eq!(batch.num_rows(), 1);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_an_error_of_its_column() {
+        let error = columns(&[("n", "bigint")]).batch(&[row(&[Some("many")])], false).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("read column \"n\" of the answer: ") && text.contains("many"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Logs: events as text or as JSON lines, for all programs alike.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::error::TelemetryError;
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LogArgs {
+    /// Which events are logged to standard error, as `warn` or `warn,receive_video=debug`
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "MILLRACE_LOG",
+        hide_env_values = true
+    )]
+    log: Option<String>,
+
+    /// How events are logged: text, or json, one object a line
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "MILLRACE_LOG_FORMAT",
+        hide_env_values = true,
+        hide_possible_values = true,
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+}
+
+/// The form of a logged event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object: `timestamp`, `level`, `target`, the event's fields, and `span` with the trace's id where the
+    /// event belongs to one.
+    Json,
+}
+
+impl LogArgs {
+    /// The form of logged events.
+    pub fn format(&self) -> LogFormat {
+        self.log_format
+    }
+
+    /// Starts logging to standard error, by the user's filter or `default`.
+    ///
+    /// # Errors
+    /// When the filter cannot be read.
+    ///
+    /// # Panics
+    /// When the process logs already.
+    pub fn start(&self, default: &str) -> Result<(), TelemetryError> {
+        self.start_on(default, io::stderr().is_terminal(), io::stderr)
+    }
+
+    /// Starts logging to a writer, coloured where it is a terminal.
+    ///
+    /// # Errors
+    /// When the filter cannot be read.
+    ///
+    /// # Panics
+    /// When the process logs already.
+    pub fn start_on(
+        &self,
+        default: &str,
+        is_terminal: bool,
+        writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    ) -> Result<(), TelemetryError> {
+        let filter = self.filter(default)?;
+        // Told on standard error, that it is closed would be a panic.
+        let logs = tracing_subscriber::fmt().log_internal_errors(false);
+        let logs = logs.with_env_filter(filter).with_writer(writer);
+        match self.log_format {
+            LogFormat::Text => logs.with_ansi(is_terminal).init(),
+            LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
+        }
+        Ok(())
+    }
+
+    fn filter(&self, default: &str) -> Result<EnvFilter, TelemetryError> {
+        // Where there is no machine's metadata to ask for a region, the SDK says so at length, three times.
+        let quiet = || format!("{default},aws_config=error");
+        let filter = self.log.clone().unwrap_or_else(quiet);
+        let refuse = |cause| TelemetryError::Filter { filter: filter.clone(), cause };
+        EnvFilter::builder().parse(&filter).map_err(refuse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_none_is_named() {
+        let args = LogArgs { log: Some("a=b=c".to_owned()), ..LogArgs::default() };
+        let words = args.filter("info").unwrap_err().to_string();
+        assert!(
+            words.starts_with("read log filter \"a=b=c\", wanted one like \"info\""),
+            "{words}"
+        );
+        assert!(LogArgs::default().filter("info").is_ok());
+    }
+}
