@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-use services::config::{Overrides, load};
+use services::config::{Overrides, load_place};
 
 use crate::skipped;
 
@@ -64,7 +64,7 @@ pub(crate) fn unique_prefix() -> String {
 /// # Panics
 /// When that fails: with what it printed.
 pub(crate) fn make_resources(prefix: &str, config: &Path, environment: &BTreeMap<String, String>) {
-    let config = load(Some(config), &Overrides::default()).expect("the site's configuration");
+    let config = load_place(Some(config), &Overrides::default()).expect("the site's configuration");
     let models: Vec<&str> = config.models.keys().map(|model| model.as_str()).collect();
     if models.is_empty() {
         return;

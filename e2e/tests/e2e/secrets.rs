@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Program, Site, eventually, program};
+use e2e::{Backend, Site, eventually, on_every_backend};
 
 use crate::camera::fake_camera;
 
@@ -36,11 +35,11 @@ fn config(base: &str, password: &str) -> String {
     )
 }
 
-fn start(site: &Site) -> Program {
-    let mut command = Command::new(program("millrace"));
-    command.args(["up", "-c"]).arg(site.config()).current_dir(site.path());
-    command.env("CAMERA_PASSWORD", PASSWORD).env("RUST_LOG", "trace");
-    Program::start("millrace", site.path(), &mut command)
+/// A site whose programs know the password and log everything.
+fn site(backend: Backend) -> Site {
+    let variables = [("CAMERA_PASSWORD", PASSWORD), ("MILLRACE_LOG", "trace")];
+    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Site::with(backend, environment.into(), "")
 }
 
 fn assert_nowhere(folder: &Path) {
@@ -56,9 +55,13 @@ fn assert_nowhere(folder: &Path) {
     }
 }
 
-#[test]
-fn a_password_is_in_no_log_row_message_or_error() {
-    let site = Site::new("");
+on_every_backend!(
+    a_password_is_in_no_log_row_message_or_error,
+    a_refused_password_is_said_plainly_and_not_repeated,
+);
+
+fn a_password_is_in_no_log_row_message_or_error(backend: Backend) {
+    let site = site(backend);
     let user = format!("keeper:{PASSWORD}");
     let outside = Site::new("");
     let (_camera, base) = fake_camera(
@@ -66,7 +69,7 @@ fn a_password_is_in_no_log_row_message_or_error() {
         &["--mount", "gate=scene:seed=1,size=320x192,fps=25", "--user", &user],
     );
     site.configure(&config(&base, PASSWORD));
-    let mut up = start(&site);
+    let mut up = site.start("millrace", &["up"]);
     for stream in ["gate", "apart"] {
         let sql = format!("SELECT count(*) FROM frames WHERE stream = '{stream}'");
         eventually("frames are answered", Duration::from_secs(60), || match site.number(&sql)? {
@@ -79,6 +82,8 @@ fn a_password_is_in_no_log_row_message_or_error() {
     up.signal("TERM");
     assert!(up.wait(Duration::from_secs(30)).success(), "{}", up.stderr());
 
+    let rows = site.query("SELECT * FROM detections").expect("the table can be read");
+    assert!(rows.iter().all(|row| !row.to_string().contains(PASSWORD)), "{rows:?}");
     let validated = site.millrace(&["validate"]);
     let probed = site
         .millrace(&["probe", &format!("{}/nowhere", base.replace("//", &format!("//{user}@")))]);
@@ -89,15 +94,15 @@ fn a_password_is_in_no_log_row_message_or_error() {
     assert_nowhere(site.path());
 }
 
-#[test]
-fn a_refused_password_is_said_plainly_and_not_repeated() {
+fn a_refused_password_is_said_plainly_and_not_repeated(backend: Backend) {
     let outside = Site::new("");
     let (_camera, base) = fake_camera(
         &outside,
         &["--mount", "gate=scene:seed=1,size=320x192,fps=25", "--user", "keeper:another"],
     );
-    let site = Site::new(&config(&base, PASSWORD));
-    let mut up = start(&site);
+    let site = site(backend);
+    site.configure(&config(&base, PASSWORD));
+    let mut up = site.start("millrace", &["up"]);
     up.wait_for_log("refuses the user name or password", Duration::from_secs(30));
     up.signal("TERM");
     assert!(up.wait(Duration::from_secs(30)).success(), "{}", up.stderr());
