@@ -6,9 +6,9 @@
 resource "aws_efs_file_system" "spool" {
   count = local.has_spool ? 1 : 0
 
-  creation_token  = "${var.prefix}-spool"
-  encrypted       = true
-  kms_key_id      = aws_kms_key.this.arn
+  creation_token = "${var.prefix}-spool"
+  encrypted      = true
+  kms_key_id     = aws_kms_key.this.arn
   # Every frame passes through: elastic throughput would bill each GB, some 20 dollars a camera and month. Bursting
   # costs nothing and gives 1 MiB/s without end, 25 cameras at 40 kB/s (https://docs.aws.amazon.com/efs/latest/ug/performance.html).
   throughput_mode = "bursting"

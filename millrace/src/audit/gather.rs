@@ -21,7 +21,7 @@ use super::{Answer, Books, Entry, Key, Taken};
 /// Frame ids in one question to the table.
 const IDS_PER_QUERY: usize = 500;
 /// Dead letters read at a time.
-const LETTERS_PER_PAGE: usize = 100;
+const LETTERS_PER_PAGE: usize = 1_000;
 
 /// Reads everything the audit compares, where all of it lies in a data folder.
 ///
