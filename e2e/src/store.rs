@@ -24,7 +24,8 @@ pub struct Store {
 impl Store {
     pub(crate) fn open(config: &Path) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let config = load_place(Some(config), &Overrides::default()).expect("the site's configuration");
+        let config =
+            load_place(Some(config), &Overrides::default()).expect("the site's configuration");
         let backend = runtime.block_on(services::open(&config));
         Self { backend: backend.expect("the site's backend opens"), runtime }
     }
