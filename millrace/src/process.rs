@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::status::{self, StreamStatus};
 use crate::supervise::{self, Role};
 
-/// Time between two looks at the queues when the sources have ended.
-const LOOK: Duration = Duration::from_millis(100);
+/// Time between two looks at the queues when the sources have ended: at first, and at most. Looks are calls that
+/// cost, where the queues are elsewhere.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
 
 /// What runs in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +201,7 @@ impl View {
 
     /// Waits until every queue is empty: a message leaves it when its rows are delivered.
     async fn answered(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let mut look = FIRST_LOOK;
         loop {
             let waiting = self.waiting().await?;
             let Some(model) = waiting.first() else { return Ok(()) };
@@ -209,7 +212,7 @@ impl View {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                () = sleep(LOOK) => {}
+                () = sleep(look) => look = (look * 3 / 2).min(LONGEST_LOOK),
             }
         }
     }
