@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use services::config::{Overrides, load_place};
+use services::config::{Overrides, load};
 use services::{ModelName, OpenBackend};
 use tokio::runtime::{Builder, Runtime};
 
@@ -24,8 +24,7 @@ pub struct Store {
 impl Store {
     pub(crate) fn open(config: &Path) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let config =
-            load_place(Some(config), &Overrides::default()).expect("the site's configuration");
+        let config = load(Some(config), &Overrides::default()).expect("the site's configuration");
         let backend = runtime.block_on(services::open(&config));
         Self { backend: backend.expect("the site's backend opens"), runtime }
     }
