@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use services::config::{Config, SpoolPolicy, StreamConfig};
+use services::config::{Config, StreamConfig};
 use services::{Clock, DataFolder, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -136,7 +136,8 @@ impl OneStream {
     }
 
     async fn open_spool(&self) -> anyhow::Result<Arc<Spool>> {
-        let (folder, id, policy) = (self.folder.clone(), self.id.clone(), self.policy());
+        let (folder, id, policy) =
+            (self.folder.clone(), self.id.clone(), self.config.spool_policy());
         let bound = self.bounds.spool_bytes.bytes();
         let served: Vec<ModelName> = self.ports.queues.keys().cloned().collect();
         let opened = tokio::task::spawn_blocking(move || {
@@ -150,12 +151,6 @@ impl OneStream {
         Ok(Arc::new(opened.await??))
     }
 
-    fn policy(&self) -> SpoolPolicy {
-        let file = self.config.url.starts_with("file:");
-        let default = if file { SpoolPolicy::Block } else { SpoolPolicy::DropOldest };
-        self.config.policy.unwrap_or(default)
-    }
-
     fn stage(&self, spool: &Arc<Spool>) -> Stage {
         Stage {
             stream: self.id.clone(),
@@ -163,7 +158,7 @@ impl OneStream {
             bucket: self.ports.bucket.name.clone(),
             reply_to: self.ports.feed.reply_to(),
             max_pixels: self.bounds.max_pixels,
-            policy: self.policy(),
+            policy: self.config.spool_policy(),
             spool: Arc::clone(spool),
             board: self.board.clone(),
             clock: Clock::system(),
