@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Backend, Program, Store, aws, eventually, program};
+use crate::{Backend, Program, Store, aws, program};
 
 /// A folder of its own for one test, removed with it unless the test fails; on AWS also a bucket, queues and a
 /// delivery stream of its own.
@@ -139,17 +140,34 @@ impl Site {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Ships what a receiver left in its spools: runs another one, on a configuration whose sources end.
+    ///
+    /// # Panics
+    /// When that receiver fails or does not end: with what it wrote.
+    pub fn ship_rest(&self, config: &str) {
+        self.configure(config);
+        let mut receiver = self.start("receive-video", &[]);
+        assert!(receiver.wait(Duration::from_secs(240)).success(), "{}", receiver.stderr());
+    }
+
     /// Waits until every frame that was taken is answered, shed or dead, and the loss equation says so.
     ///
     /// # Panics
-    /// When `deadline` passes first: with what the audit said last.
-    pub fn settled(&self, deadline: Duration) {
-        eventually("every taken frame has its answer", deadline, || {
+    /// When the number of frames in flight has not fallen for `patience`: with what the audit said last.
+    pub fn settled(&self, patience: Duration) {
+        let (mut fewest, mut since) = (u64::MAX, Instant::now());
+        loop {
             let (closes, text) = self.audit();
-            let in_flight = text.matches("in flight ").count();
-            let settled = closes && in_flight == text.matches("in flight 0 ").count();
-            if settled { Ok(()) } else { Err(text) }
-        });
+            let in_flight = in_flight(&text);
+            if closes && in_flight == Some(0) {
+                return;
+            }
+            if in_flight.is_some_and(|frames| frames < fewest) {
+                (fewest, since) = (in_flight.unwrap_or(fewest), Instant::now());
+            }
+            assert!(since.elapsed() < patience, "no answer for {patience:?}: {text}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What the site's programs store in and send to, for a test that looks or adds something: by the ports, so
@@ -157,6 +175,13 @@ impl Site {
     pub fn store(&self) -> Store {
         Store::open(&self.config())
     }
+}
+
+/// The frames in flight that an audit's text tells of, all equations together; none when it tells of no equation.
+fn in_flight(audit: &str) -> Option<u64> {
+    let counts = audit.split("in flight ").skip(1);
+    let counts = counts.map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    counts.reduce(|sum, count| Some(sum? + count?)).flatten()
 }
 
 /// A file of `../shared/media`, beside the workspace.
@@ -179,4 +204,16 @@ fn shared(path: &Path) -> Option<PathBuf> {
 #[expect(clippy::print_stderr, reason = "the one place where tests say that they are skipped")]
 pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_in_flight_are_added_up() {
+        let equation = "taken 9 = delivered 5 + in flight 4 + shed 0 + dead 0\n";
+        assert_eq!(in_flight(&equation.repeat(2)), Some(8));
+        assert_eq!(in_flight("nothing was received yet"), None);
+    }
 }

@@ -74,10 +74,8 @@ impl Run {
             "{}",
             self.receiver.stderr()
         );
-        self.site.configure(&CONFIG.replace("fps=25", "fps=25&seconds=1"));
-        let mut rest = self.site.start("receive-video", &[]);
-        assert!(rest.wait(Duration::from_secs(120)).success(), "{}", rest.stderr());
-        self.site.settled(Duration::from_secs(120));
+        self.site.ship_rest(&CONFIG.replace("fps=25", "fps=25&seconds=1"));
+        self.site.settled(Duration::from_secs(60));
         for worker in &mut self.workers {
             worker.signal("TERM");
             assert!(worker.wait(Duration::from_secs(30)).success(), "{}", worker.stderr());
@@ -112,7 +110,7 @@ fn a_third_of_the_calls_throttled_and_some_answers_lost() {
     proxy.throttle(0.3, 1);
     proxy.lose_answers(0.05, 2);
     let wanted = 300;
-    eventually("enough calls were made", Duration::from_secs(120), || {
+    eventually("enough calls were made", Duration::from_secs(300), || {
         let seen = proxy.seen();
         let made = seen.calls.values().sum::<u64>();
         if made > wanted && seen.throttled > 100 && seen.unanswered > 10 {

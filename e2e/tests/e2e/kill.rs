@@ -25,7 +25,7 @@ const CONFIG: &str = r#"
 
     [models.sleeper]
     algorithm = "sleep:5ms"
-    sample = { every = "40ms", pick = "exact", max_frames = 3, max_delay = "100ms" }
+    sample = { every = "80ms", pick = "exact", max_frames = 3, max_delay = "200ms" }
 
     [queue]
     max_receives = 1000
@@ -73,16 +73,16 @@ fn fifty_kills_lose_nothing_and_double_nothing(backend: Backend) {
         }
     }
     let count = "SELECT count(*) FROM frames";
-    let before = site.number(count).expect("the table can be read");
-    eventually("the last receiver and worker work", Duration::from_secs(60), || {
-        match site.number(count)? {
-            frames if frames > before => Ok(()),
-            frames => Err(format!("{frames} frames; {}", receiver.stderr())),
-        }
+    let patience = Duration::from_secs(60);
+    let before = eventually("the table can be read", patience, || site.number(count));
+    eventually("the last receiver and worker work", patience, || match site.number(count)? {
+        frames if frames > before => Ok(()),
+        frames => Err(format!("{frames} frames; {}", receiver.stderr())),
     });
     receiver.signal("TERM");
     assert!(receiver.wait(Duration::from_secs(30)).success(), "{}", receiver.stderr());
-    site.settled(Duration::from_secs(120));
+    site.ship_rest(&CONFIG.replace("fps=25", "fps=25&seconds=1"));
+    site.settled(patience);
     worker.signal("TERM");
     assert!(worker.wait(Duration::from_secs(30)).success(), "{}", worker.stderr());
     let objects = assert_every_object_is_answered_once(&site);
