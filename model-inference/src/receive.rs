@@ -15,8 +15,9 @@ use crate::model::{Model, PictureSize};
 
 /// Most bytes of a batch's payload: bounds what one message can make a worker hold.
 pub(crate) const MAX_PAYLOAD_BYTES: u64 = 256 << 20;
-/// How often a store that is away is asked before the try counts as failed: about half a minute in all.
-const FETCH_ATTEMPTS: u32 = 10;
+/// How often a store that denies an object is asked before the try counts as failed: over half a minute in all. A
+/// bucket that may not be listed denies what is missing, so that no end of it need come.
+const DENIED_ATTEMPTS: u32 = 10;
 
 /// Reads a message that was sent to `model`.
 ///
@@ -81,10 +82,11 @@ impl FetchedPayload {
     }
 }
 
-/// Gets a batch's bytes, asking again for a while when the store is away; `on_trouble` hears of it.
+/// Gets a batch's bytes, asking again for as long as the store is away, and for a while when it denies them;
+/// `on_trouble` hears of it.
 ///
 /// # Errors
-/// When the object is missing or shorter than the message says, or the store stays away.
+/// When the object is missing or shorter than the message says, or stays denied.
 pub(crate) async fn fetch(
     batch: &FrameBatch,
     bucket: &Bucket,
@@ -95,18 +97,30 @@ pub(crate) async fn fetch(
         Payload::Inline(_) => return inline(batch),
     };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-    let mut attempts = 1;
+    let mut patience = Patience::default();
     loop {
         match get(object, span(batch), bucket).await {
-            Err(error) if may_pass(&error) && attempts < FETCH_ATTEMPTS => on_trouble(&error),
+            Err(error) if patience.lasts(&error) => on_trouble(&error),
             result => return result,
         }
-        attempts += 1;
         tokio::time::sleep(backoff.next()).await;
     }
 }
 
-/// Denied is somebody's mistake that somebody will mend: worth the same patience as a store that is away.
+/// Decides whether a store that gave no object is asked again.
+#[derive(Debug, Default)]
+struct Patience {
+    denied: u32,
+}
+
+impl Patience {
+    fn lasts(&mut self, error: &PortError) -> bool {
+        self.denied += u32::from(error.kind() == ErrorKind::Denied);
+        may_pass(error) && self.denied < DENIED_ATTEMPTS
+    }
+}
+
+/// Denied is somebody's mistake that somebody will mend.
 pub(crate) fn may_pass(error: &PortError) -> bool {
     error.is_retryable() || error.kind() == ErrorKind::Denied
 }
@@ -194,4 +208,19 @@ fn key_frame(
         None => picture,
     };
     Ok(picture.to_rgb())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_waited_for_and_a_denial_not_for_ever() {
+        let error = |kind| PortError::because(kind, "get object", "no");
+        let mut patience = Patience::default();
+        assert!((0..10_000).all(|_| patience.lasts(&error(ErrorKind::Unavailable))));
+        let denials = (1..).find(|_| !patience.lasts(&error(ErrorKind::Denied)));
+        assert_eq!(denials, Some(DENIED_ATTEMPTS));
+        assert!(!Patience::default().lasts(&error(ErrorKind::NotFound)));
+    }
 }
