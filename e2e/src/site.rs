@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Backend, Program, Store, aws, program};
+use crate::{Backend, Program, Store, aws, eventually, program};
 
 /// A folder of its own for one test, removed with it unless the test fails; on AWS also a bucket, queues and a
 /// delivery stream of its own.
@@ -138,6 +138,17 @@ impl Site {
         let output = self.millrace(&["audit"]);
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Waits until the loss equation closes: on AWS the last rows may still be on their way into the table.
+    ///
+    /// # Panics
+    /// When it does not within a minute: with what the audit said last.
+    pub fn closes(&self) {
+        eventually("the loss equation closes", Duration::from_secs(60), || match self.audit() {
+            (true, _) => Ok(()),
+            (false, text) => Err(text),
+        });
     }
 
     /// Ships what a receiver left in its spools: runs another one, on a configuration whose sources end.

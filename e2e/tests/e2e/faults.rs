@@ -90,7 +90,14 @@ fn assert_dead_letter(site: &Site, words: &[&str]) {
     });
 }
 
-on_every_backend!(poisoned_messages_go_to_the_dead_letters_and_delay_nobody);
+on_every_backend!(
+    poisoned_messages_go_to_the_dead_letters_and_delay_nobody,
+    a_model_that_cannot_be_loaded_stops_no_other,
+    a_corrupt_spool_costs_its_stream_alone,
+    a_second_receiver_of_a_stream_is_refused,
+    a_full_disk_is_said_and_survived,
+    a_camera_that_changes_resolution_is_followed,
+);
 
 fn poisoned_messages_go_to_the_dead_letters_and_delay_nobody(backend: Backend) {
     let site = Site::on(backend, CONFIG);
@@ -162,10 +169,9 @@ fn newest_object(site: &Site) -> Bytes {
     site.store().get(rows[0]["object_uri"].as_str().expect("a frame has its object"))
 }
 
-#[test]
-fn a_model_that_cannot_be_loaded_stops_no_other() {
+fn a_model_that_cannot_be_loaded_stops_no_other(backend: Backend) {
     let config = format!("{CONFIG}\n[models.broken]\npath = \"broken.onnx\"\n");
-    let site = Site::new(&config);
+    let site = Site::on(backend, &config);
     fs::write(site.path().join("broken.onnx"), b"\x08\x07not a model")
         .expect("the site is writable");
     let mut up = site.start("millrace", &["up"]);
@@ -174,11 +180,10 @@ fn a_model_that_cannot_be_loaded_stops_no_other() {
     stop_with_failure(up, "broken");
 }
 
-#[test]
-fn a_corrupt_spool_costs_its_stream_alone() {
+fn a_corrupt_spool_costs_its_stream_alone(backend: Backend) {
     let second =
         "\n[streams.yard]\nurl = \"scene:?seed=2&width=320&height=192&fps=25\"\npaced = true\n";
-    let site = Site::new(&format!("{CONFIG}{second}"));
+    let site = Site::on(backend, &format!("{CONFIG}{second}"));
     let spool = site.data().join("spool/yard.sqlite");
     fs::create_dir_all(spool.parent().expect("it has one")).expect("the site is writable");
     fs::write(&spool, "this was a database once".repeat(1_000)).expect("the site is writable");
@@ -188,9 +193,8 @@ fn a_corrupt_spool_costs_its_stream_alone() {
     stop_with_failure(up, "yard");
 }
 
-#[test]
-fn a_second_receiver_of_a_stream_is_refused() {
-    let site = Site::new(CONFIG);
+fn a_second_receiver_of_a_stream_is_refused(backend: Backend) {
+    let site = Site::on(backend, CONFIG);
     let mut first = site.start("millrace", &["up"]);
     assert_goes_on(&site, &mut first);
     let mut second = site.start("receive-video", &[]);
@@ -223,9 +227,8 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
-#[test]
-fn a_full_disk_is_said_and_survived() {
-    let site = Site::new(CONFIG);
+fn a_full_disk_is_said_and_survived(backend: Backend) {
+    let site = Site::on(backend, CONFIG);
     let data = site.data();
     let Some(_disk) = SmallDisk::mount(&data, "24m") else {
         return skipped("a small file system cannot be mounted (needs root)");
@@ -246,19 +249,17 @@ fn a_full_disk_is_said_and_survived() {
     fs::remove_file(&ballast).expect("the ballast is ours");
     assert_goes_on(&site, &mut up);
     stop(up);
-    let (closes, text) = site.audit();
-    assert!(closes, "{text}");
+    site.closes();
 }
 
-#[test]
-fn a_camera_that_changes_resolution_is_followed() {
+fn a_camera_that_changes_resolution_is_followed(backend: Backend) {
     let outside = Site::new("");
     let mount = "gate=scene:seed=9,size=640x360,fps=25,gop=10";
     let (camera, base) = fake_camera(&outside, &["--mount", mount, "--control", "127.0.0.1:0"]);
     let control = camera.wait_for_line("control ", Duration::from_secs(10));
     let config =
         CONFIG.replace("scene:?seed=1&width=320&height=192&fps=25", &format!("{base}/gate"));
-    let site = Site::new(&config.replace("paced = true", ""));
+    let site = Site::on(backend, &config.replace("paced = true", ""));
     let mut up = site.start("millrace", &["up"]);
     assert_goes_on(&site, &mut up);
     put_fault(&control, "gate", r#"{"kind": "resolution", "width": 320, "height": 180}"#);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Site, eventually};
+use e2e::{Backend, Site, eventually, on_every_backend};
 
 use crate::camera::fake_camera;
 
@@ -55,9 +55,10 @@ fn healthy_p99(site: &Site, config: &str) -> i64 {
     latencies[latencies.len() * 99 / 100]
 }
 
-#[test]
-fn three_sick_cameras_cost_the_healthy_one_nothing() {
-    let site = Site::new("");
+on_every_backend!(three_sick_cameras_cost_the_healthy_one_nothing);
+
+fn three_sick_cameras_cost_the_healthy_one_nothing(backend: Backend) {
+    let site = Site::on(backend, "");
     let scene = |name: &str, seed: u32| format!("{name}=scene:seed={seed},size=640x360,fps=25");
     let mounts =
         [scene("healthy", 1), scene("frozen", 2), scene("closing", 3), scene("damaged", 4)];
@@ -69,7 +70,10 @@ fn three_sick_cameras_cost_the_healthy_one_nothing() {
 
     let alone = healthy_p99(&site, &config(&base, &["healthy"]));
     let together = healthy_p99(&site, &config(&base, &["healthy", "frozen", "closing", "damaged"]));
-    assert!(together <= 2 * alone, "p99 {together} ms with sick cameras, {alone} ms alone");
+    // LocalStack answers all cameras' calls on one core: there latency would be its own.
+    if backend == Backend::Embedded {
+        assert!(together <= 2 * alone, "p99 {together} ms with sick cameras, {alone} ms alone");
+    }
 
     // Nothing lost: the healthy camera was never reconnected, and its frames are a grid without a hole.
     let gaps = site.number(
@@ -85,6 +89,5 @@ fn three_sick_cameras_cost_the_healthy_one_nothing() {
     );
     let epochs = site.number("SELECT count(DISTINCT epoch) FROM frames WHERE stream = 'closing'");
     assert!(epochs.clone().is_ok_and(|epochs| epochs >= 2), "it reconnects: {epochs:?}");
-    let (closes, text) = site.audit();
-    assert!(closes, "{text}");
+    site.closes();
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use e2e::{Site, eventually};
+use e2e::{Backend, Site, eventually, on_every_backend};
 
 use crate::camera::fake_camera;
 
@@ -12,9 +12,11 @@ fn seconds() -> u64 {
     std::env::var("MEMORY_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
-#[test]
-fn four_cameras_at_1080p_stay_within_their_memory() {
-    let site = Site::new("");
+on_every_backend!(four_cameras_at_1080p_stay_within_their_memory);
+
+#[expect(clippy::print_stdout, reason = "figures are for reading")]
+fn four_cameras_at_1080p_stay_within_their_memory(backend: Backend) {
+    let site = Site::on(backend, "");
     let mounts: Vec<String> =
         (1..=4).map(|n| format!("camera{n}=scene:seed={n},size=1920x1080,fps=25,loop=4")).collect();
     let args: Vec<&str> = mounts.iter().flat_map(|mount| ["--mount", mount.as_str()]).collect();
