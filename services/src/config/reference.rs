@@ -1,4 +1,4 @@
-//! `docs/configuration.md` says what the types say.
+//! `docs/configuration.md` says what the types say, and the examples beside it are configurations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -71,4 +71,29 @@ fn the_documented_defaults_are_the_defaults() {
         }
     }
     assert_eq!(format!("{:?}", read(&spelled_out)), format!("{:?}", read("")));
+}
+
+/// The configurations that the repository hands to its readers.
+const EXAMPLES: [&str; 7] = [
+    "deploy/compose/millrace.toml",
+    "deploy/kubernetes/overlays/dev/millrace.toml",
+    "deploy/kubernetes/overlays/prod/millrace.toml",
+    "terraform/examples/dev/millrace.toml",
+    "terraform/examples/prod/north.toml",
+    "terraform/examples/prod/south.toml",
+    "terraform/examples/prod/workers.toml",
+];
+
+#[test]
+fn every_example_is_a_configuration() {
+    let environment = BTreeMap::from([("CAMERA_PASSWORD".to_owned(), "hunter2".to_owned())]);
+    for example in EXAMPLES {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(example);
+        let text =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{example}: {error}"));
+        let parsed = parse(Some((&text, &file)), &environment, &Overrides::default());
+        if let Err(error) = parsed {
+            panic!("{example}: {error}");
+        }
+    }
 }
