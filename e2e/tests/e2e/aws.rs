@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::{Backend, Program, Proxy, Site, aws, eventually};
+use serde_json::Value;
 
 use crate::objects::assert_every_object_is_answered_once;
 
@@ -234,6 +235,9 @@ fn bundles_need_an_eighth_of_the_calls() {
         [models.sleeper]
         algorithm = "sleep:0ms"
         sample = { every = "1s", pick = "exact", max_frames = 10, max_delay = "15s" }
+
+        [infer]
+        wait = "5s"
     "#;
     let site = Site::with(Backend::Aws, environment, config);
     proxy.reset();
@@ -245,4 +249,13 @@ fn bundles_need_an_eighth_of_the_calls() {
     let all: u64 = calls.values().sum();
     println!("calls for 1,000 frames: {all}: {calls:?}");
     assert!(all <= 6 * 1_000 / 8, "{all} calls: {calls:?}");
+
+    // And the dollars, by the rows that are there, of calls from the camera to the delivery stream.
+    let cost = site.millrace(&["cost", "--measured", "--json"]);
+    assert!(cost.status.success(), "{}", String::from_utf8_lossy(&cost.stderr));
+    let cost: Value = serde_json::from_slice(&cost.stdout).expect("--json gives JSON");
+    assert_eq!(cost["loads"][0]["frames_per_bundle"], 10.0, "{cost}");
+    let dollars = |field: &str| cost["comparison"][field].as_f64().expect("a sum of dollars");
+    assert!(dollars("dollars") <= 2.0, "{cost}");
+    assert!((16.0..18.0).contains(&dollars("dollars_one_by_one")), "{cost}");
 }

@@ -48,7 +48,7 @@ fn planned(args: &CostArgs) -> anyhow::Result<Report> {
 }
 
 async fn measured(args: &CostArgs) -> anyhow::Result<Report> {
-    let config = args.site.place()?;
+    let config = args.site.load_without_streams()?;
     let assumptions = args.assumptions(&config);
     if config.backend == Backend::Embedded {
         args.site.data_folder()?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use services::DataFolder;
-use services::config::{Config, Overrides, load, load_place};
+use services::config::{Config, Overrides, load, load_place, load_without_streams};
 
 use crate::cli::SiteArgs;
 
@@ -22,6 +22,11 @@ impl SiteArgs {
     /// Loads where the data is, and on AWS the names that lead to it, for commands that look at it.
     pub(crate) fn place(&self) -> anyhow::Result<Config> {
         Ok(load_place(self.file().as_deref(), &self.overrides())?)
+    }
+
+    /// Loads everything but the streams, for commands that look at a running system.
+    pub(crate) fn load_without_streams(&self) -> anyhow::Result<Config> {
+        Ok(load_without_streams(self.file().as_deref(), &self.overrides())?)
     }
 
     /// The folder in which the data lies, for commands that look at it.

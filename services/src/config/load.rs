@@ -89,6 +89,19 @@ pub fn load_place(file: Option<&Path>, overrides: &Overrides) -> Result<Config, 
     }
 }
 
+/// Loads what a running system is besides its streams: where its data is, its models and how they are asked. Needs no
+/// variable that a password is filled from.
+///
+/// # Errors
+/// As [`load`], for what concerns these keys.
+pub fn load_without_streams(
+    file: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigError> {
+    let keys = ["data", "backend", "aws", "models", "infer", "queue", "delivery"];
+    load_keys(&keys, file, overrides)
+}
+
 fn load_keys(
     keys: &[&str],
     file: Option<&Path>,

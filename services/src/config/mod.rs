@@ -23,7 +23,7 @@ mod reference;
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
-pub use load::{Overrides, load, load_place, parse, schema_json};
+pub use load::{Overrides, load, load_place, load_without_streams, parse, schema_json};
 pub use schema::{
     AwsConfig, Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice,
     Pick, QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, TelemetryConfig,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 
@@ -249,6 +250,19 @@ fn the_data_folder_is_known_without_the_passwords() {
     assert_eq!(load_place(Some(&file), &flags).unwrap().data, folder.path().join("d"));
     flags.set("--data", &["data"], "elsewhere");
     assert_eq!(load_place(Some(&file), &flags).unwrap().data, Path::new("elsewhere"));
+}
+
+#[test]
+fn what_is_not_of_a_stream_is_known_without_the_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("millrace.toml");
+    let text = "[streams.gate]\nurl = \"rtsp://h/\"\npassword = \"${UNSET}\"\n\
+                [models.m]\nalgorithm = \"circles\"\n[infer]\nwait = \"7s\"\n\
+                [aws]\nfifo = [\"m\"]\n";
+    std::fs::write(&file, text).unwrap();
+    let config = load_without_streams(Some(&file), &Overrides::default()).unwrap();
+    assert_eq!(config.infer.wait.duration(), Duration::from_secs(7));
+    assert_eq!((config.models.len(), config.aws.fifo.len(), config.streams.len()), (1, 1, 0));
 }
 
 #[test]
