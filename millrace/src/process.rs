@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use model_inference::status::ModelState;
@@ -201,12 +201,16 @@ impl View {
 
     /// Waits until every queue is empty: a message leaves it when its rows are delivered.
     async fn answered(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
-        let mut look = FIRST_LOOK;
+        let (mut look, mut emptiness) = (FIRST_LOOK, Emptiness::default());
         loop {
             let waiting = self.waiting().await?;
-            let Some(model) = waiting.first() else { return Ok(()) };
+            if emptiness.is_certain(Instant::now(), waiting.is_empty(), self.all_here(), self.lag())
+            {
+                return Ok(());
+            }
             let states = self.inferred.snapshot();
-            if let Some(ModelState::Failed(why)) = states.get(model).map(|status| &status.state) {
+            let state = waiting.first().and_then(|model| Some((model, &states.get(model)?.state)));
+            if let Some((model, ModelState::Failed(why))) = state {
                 anyhow::bail!("model \"{model}\" cannot answer: {why}");
             }
             tokio::select! {
@@ -215,6 +219,18 @@ impl View {
                 () = sleep(look) => look = (look * 3 / 2).min(LONGEST_LOOK),
             }
         }
+    }
+
+    /// Tells whether this process itself answered every frame that it took.
+    fn all_here(&self) -> bool {
+        let streams = status::combine(&self.received.snapshot(), &self.inferred.snapshot());
+        streams.iter().all(|stream| stream.queued == 0)
+    }
+
+    /// How old the depth of a queue may be, at most.
+    fn lag(&self) -> Duration {
+        let queues = self.backend.ports.queues.values();
+        queues.map(|queue| queue.backlog.lag()).max().unwrap_or_default()
     }
 
     /// The models whose queues are not empty.
@@ -226,5 +242,49 @@ impl View {
             }
         }
         Ok(waiting)
+    }
+}
+
+/// Decides when queues that say that they are empty are.
+#[derive(Debug, Default)]
+struct Emptiness {
+    since: Option<Instant>,
+}
+
+impl Emptiness {
+    /// Takes a look: certain are queues that said so for as long as they may `lag`, or of which all frames are known
+    /// to be answered.
+    fn is_certain(&mut self, now: Instant, is_empty: bool, all_here: bool, lag: Duration) -> bool {
+        if !is_empty {
+            self.since = None;
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        all_here || now.saturating_duration_since(since) >= lag
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_whose_depth_lags_is_empty_when_it_said_so_for_long_enough() {
+        let (start, minute) = (Instant::now(), Duration::from_secs(60));
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut emptiness = Emptiness::default();
+        assert!(!emptiness.is_certain(after(0), true, false, minute));
+        assert!(!emptiness.is_certain(after(50), false, false, minute));
+        assert!(!emptiness.is_certain(after(55), true, false, minute));
+        assert!(!emptiness.is_certain(after(114), true, false, minute));
+        assert!(emptiness.is_certain(after(115), true, false, minute));
+    }
+
+    #[test]
+    fn one_look_is_enough_when_the_depth_is_exact_or_all_answers_are_known() {
+        let now = Instant::now();
+        assert!(Emptiness::default().is_certain(now, true, false, Duration::ZERO));
+        assert!(Emptiness::default().is_certain(now, true, true, Duration::from_secs(60)));
+        assert!(!Emptiness::default().is_certain(now, false, true, Duration::ZERO));
     }
 }

@@ -107,6 +107,11 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
 pub trait Backlog: fmt::Debug + Send + Sync {
     /// Counts the messages: exactly where the adapter can, else as lately as it knows.
     async fn depth(&self) -> Result<Depth, PortError>;
+
+    /// How old a depth may be: a queue that was empty for so long is empty.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// How many messages a queue holds.

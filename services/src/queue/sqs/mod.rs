@@ -11,9 +11,8 @@
 //! * In a FIFO queue (`….fifo`) the group is the stream: its messages are received in order, and none while one of
 //!   them is leased. A send that is repeated within five minutes, after an answer that was lost, is one message
 //!   (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>).
-//! * The depth is what SQS knows of it, which may be a minute old
-//!   (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>): one empty
-//!   answer is no proof of an empty queue.
+//! * The depth is what SQS knows of it, which may be [a minute](COUNTS_LAG) old: one empty answer is no proof of an
+//!   empty queue.
 
 mod calls;
 #[cfg(test)]
@@ -53,6 +52,10 @@ const COUNTS: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessagesDelayed,
     QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
 ];
+
+/// "at least 1 minute after the producers stop sending messages": when the counts are right
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html>).
+const COUNTS_LAG: Duration = Duration::from_secs(60);
 
 /// A queue in SQS, with its dead letters.
 pub struct SqsQueue {
@@ -310,5 +313,9 @@ impl Backlog for SqsQueue {
             leased: count(&source, 2),
             dead: (0..COUNTS.len()).map(|place| count(&dead, place)).sum(),
         })
+    }
+
+    fn lag(&self) -> Duration {
+        COUNTS_LAG
     }
 }
