@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use services::config::{Overrides, load};
+use services::queue::Depth;
 use services::{ModelName, OpenBackend};
 use tokio::runtime::{Builder, Runtime};
 
@@ -68,5 +69,12 @@ impl Store {
         let send = self.backend.ports.queues[&model].queue.send(bodies);
         let outcomes = self.runtime.block_on(send).expect("the queue takes them");
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+
+    /// How many messages a model's queue holds.
+    pub fn depth(&self, model: &str) -> Depth {
+        let model = ModelName::new(model).expect("the name is well formed");
+        let depth = self.backend.ports.queues[&model].backlog.depth();
+        self.runtime.block_on(depth).expect("the queue can be asked")
     }
 }

@@ -10,4 +10,5 @@ mod objects;
 mod reference;
 mod secrets;
 mod setup;
+mod stop;
 mod throughput;
