@@ -1,6 +1,5 @@
 //! `model-inference`: the workers alone, beside receivers that share the data folder.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,27 +37,7 @@ struct Arguments {
 fn main() -> ExitCode {
     services::allocator::bound();
     let arguments = Arguments::parse();
-    if let Err(error) = arguments.logs.start("info") {
-        // Nobody is left to tell when standard error is gone too.
-        writeln!(io::stderr(), "model-inference: {error}").ok();
-        return ExitCode::FAILURE;
-    }
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = configuration(arguments)?;
-    let runtime = tokio::runtime::Runtime::new().context("start async runtime")?;
-    let ended = runtime.block_on(work(&config));
-    // A model that is still being loaded has had its time to drain.
-    runtime.shutdown_background();
-    ended
+    telemetry::program::run("model-inference", &arguments.logs, work(&arguments))
 }
 
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
@@ -82,16 +61,17 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-async fn work(config: &Config) -> anyhow::Result<()> {
+async fn work(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = configuration(arguments)?;
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
-    let backend = services::open(config).await?;
+    let backend = services::open(&config).await?;
     let board = StatusBoard::new();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
     let (ports, draining) = (&backend.ports, shutdown.clone());
     let telemetry =
         Telemetry::start("model-inference", &config.telemetry, ports, parts, draining).await?;
-    let working = infer_and_file(config, &backend, board, shutdown.clone());
+    let working = infer_and_file(&config, &backend, board, shutdown.clone());
     let ended = drained("the workers", working, &shutdown, DRAIN).await;
     telemetry.finish().await;
     ended?

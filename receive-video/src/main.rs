@@ -4,7 +4,6 @@
 //! be read, 130 after a second signal.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,39 +44,20 @@ struct Arguments {
 fn main() -> ExitCode {
     services::allocator::bound();
     let arguments = Arguments::parse();
-    if let Err(error) = arguments.logs.start("info") {
-        // Nobody is left to tell when standard error is gone too.
-        writeln!(io::stderr(), "receive-video: {error}").ok();
-        return ExitCode::FAILURE;
-    }
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    telemetry::program::run("receive-video", &arguments.logs, receive(&arguments))
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
     let config = configuration(arguments)?;
-    let runtime = tokio::runtime::Runtime::new().context("start async runtime")?;
-    let ended = runtime.block_on(receive(&config));
-    // Whatever still blocks a thread has had its time to drain.
-    runtime.shutdown_background();
-    ended
-}
-
-async fn receive(config: &Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
-    let ports = services::open(config).await?.ports;
+    let ports = services::open(&config).await?.ports;
     let board = StatusBoard::default();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
     let draining = shutdown.clone();
     let telemetry =
         Telemetry::start("receive-video", &config.telemetry, &ports, parts, draining).await?;
-    let receiving = receive_video::run(config, &ports, board.clone(), shutdown.clone());
+    let receiving = receive_video::run(&config, &ports, board.clone(), shutdown.clone());
     let received = drained("the receiver", receiving, &shutdown, DRAIN).await;
     for (stream, status) in board.snapshot() {
         tracing::info!(

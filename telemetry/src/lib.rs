@@ -2,7 +2,8 @@
 //!
 //! The parts of a program tell how they are and count what they do behind [`Part`]; [`Telemetry`] serves that under
 //! `/healthz`, `/readyz` and `/metrics`, asking the parts when it is asked. [`trace`] follows a bundle of frames from
-//! process to process, [`logging`] writes events, [`stop`] turns signals into a drain that has a bound.
+//! process to process, [`logging`] writes events, [`stop`] turns signals into a drain that has a bound;
+//! [`program`] puts a program around its work.
 
 mod backlog;
 mod error;
@@ -11,6 +12,7 @@ mod http;
 pub mod logging;
 pub mod metrics;
 mod part;
+pub mod program;
 mod service;
 pub mod stop;
 pub mod trace;
