@@ -235,9 +235,16 @@ async fn send(queued: &dyn Queued, bodies: &[&str]) {
     all_ok(queued.queue().send(&bodies).await);
 }
 
+/// All messages that are ready: one call may give fewer.
 async fn receive(queued: &dyn Queued) -> Vec<Received> {
-    let received = queued.queue().receive(MAX_BATCH_ENTRIES, LEASE, Duration::ZERO).await;
-    received.expect("the queue can be read")
+    let mut all = Vec::new();
+    loop {
+        let received = queued.queue().receive(MAX_BATCH_ENTRIES, LEASE, Duration::ZERO).await;
+        match received.expect("the queue can be read") {
+            received if received.is_empty() => return all,
+            received => all.extend(received),
+        }
+    }
 }
 
 async fn receive_one(queued: &dyn Queued) -> Received {

@@ -47,22 +47,7 @@ mod standard {
 }
 
 mod fifo {
-    // Not "a leased message is one caller's alone": in a FIFO queue the rest of its stream waits with it.
-    crate::queue_contract!(async || super::open(true);
-        a_sent_message_is_received,
-        a_lease_that_ran_out_gives_the_message_back,
-        an_extended_lease_holds,
-        a_released_message_comes_back_at_once,
-        an_acknowledged_message_never_comes_back,
-        an_old_receipt_changes_nothing,
-        each_entry_has_its_own_outcome,
-        a_message_received_too_often_is_given_up_with_its_reason,
-        a_buried_message_is_a_dead_letter,
-        dead_letters_are_listed_in_pages,
-        a_replayed_letter_starts_anew,
-        a_receive_waits_for_the_first_message,
-        what_is_over_a_limit_is_refused
-    );
+    crate::queue_contract!(async || super::open(true));
 }
 
 #[tokio::test]
@@ -72,8 +57,8 @@ async fn a_stream_of_a_fifo_queue_comes_in_order_and_holds_up_no_other() {
     let bodies = [body("gate", 1), body("gate", 2), body("yard", 1)];
     assert!(queue.send(&bodies).await.unwrap().iter().all(Result::is_ok));
 
-    let first = queue.receive(1, LEASE, WAIT).await.unwrap();
-    assert_eq!(first[0].body, bodies[0]);
+    let first = queue.receive(10, LEASE, WAIT).await.unwrap();
+    assert_eq!(first.iter().map(|got| &got.body).collect::<Vec<_>>(), [&bodies[0]]);
     let other = queue.receive(10, LEASE, WAIT).await.unwrap();
     assert_eq!(other.iter().map(|got| &got.body).collect::<Vec<_>>(), [&bodies[2]]);
     queue.acknowledge(&[first[0].receipt.clone()]).await.unwrap().remove(0).unwrap();

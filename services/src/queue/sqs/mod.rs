@@ -9,7 +9,9 @@
 //!   a second time as a letter; no query's answer changes by it. A message whose workers all died comes to the dead
 //!   letters without a reason.
 //! * In a FIFO queue (`….fifo`) the group is the stream: its messages are received in order, and none while one of
-//!   them is leased. A send that is repeated within five minutes, after an answer that was lost, is one message
+//!   them is leased. So a call sends one message, and receives one, for SQS gives many of a group at once
+//!   (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html>).
+//!   A send that is repeated within five minutes, after an answer that was lost, is one message
 //!   (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html>).
 //! * The depth is what SQS knows of it, which may be [a minute](COUNTS_LAG) old: one empty answer is no proof of an
 //!   empty queue.
@@ -220,17 +222,44 @@ fn check_size(
     }
 }
 
+impl SqsQueue {
+    /// Sends each message by a call of its own, none after one that may yet be sent: of a batch, SQS may take a later
+    /// message and not the earlier one.
+    async fn send_in_order(&self, bodies: &[String]) -> Vec<Outcome> {
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let waits = |outcome: &Outcome| {
+            outcome.as_ref().is_err_and(|error| error.kind() != ErrorKind::Invalid)
+        };
+        for body in bodies {
+            let outcome = if outcomes.iter().any(waits) {
+                let cause = "a message before it was not sent";
+                Err(PortError::because(
+                    ErrorKind::Unavailable,
+                    self.source.attempt("send to"),
+                    cause,
+                ))
+            } else {
+                self.source.send_one(parcel(body)).await
+            };
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+}
+
+fn parcel(body: &str) -> Parcel<'_> {
+    let deduplication = deduplication_id(&[body]);
+    Parcel { body, group: group(body), deduplication, attributes: HashMap::new() }
+}
+
 #[async_trait]
 impl Queue for SqsQueue {
     async fn send(&self, bodies: &[String]) -> Result<Vec<Outcome>, PortError> {
         check_send(bodies)?;
-        let parcels = bodies.iter().map(|body| Parcel {
-            body,
-            group: group(body),
-            deduplication: deduplication_id(&[body]),
-            attributes: HashMap::new(),
-        });
-        self.source.send(parcels.collect()).await
+        if self.source.is_fifo() {
+            return Ok(self.send_in_order(bodies).await);
+        }
+        self.source.send(bodies.iter().map(|body| parcel(body)).collect()).await
     }
 
     async fn receive(
@@ -240,6 +269,7 @@ impl Queue for SqsQueue {
         wait: Duration,
     ) -> Result<Vec<Received>, PortError> {
         check_batch(max)?;
+        let max = if self.source.is_fifo() { max.min(1) } else { max };
         let (lease, begun) = (lease_seconds(lease)?, Instant::now());
         let next_poll = || poll_seconds(wait.saturating_sub(begun.elapsed()));
         let mut poll = next_poll();

@@ -345,16 +345,29 @@ async fn a_fifo_queue_is_asked_again_for_what_a_lost_answer_held() {
 }
 
 #[tokio::test]
+async fn a_message_of_a_fifo_queue_is_not_sent_before_an_earlier_one() {
+    let script =
+        vec![succeeded(&["0"]), failed("InvalidMessageContents", true), failed("Throttled", false)];
+    let (endpoint, queue) = queue("shapes.fifo", script).await;
+    let outcomes = queue.send(&bodies(5)).await.unwrap();
+    let (refused, later) = (Some(ErrorKind::Invalid), Some(ErrorKind::Unavailable));
+    assert_eq!(kinds(&outcomes), [None, refused, later, later, later]);
+    assert_eq!(operations(&endpoint), ["SendMessageBatch"; 3]);
+}
+
+#[tokio::test]
 async fn a_message_of_a_fifo_queue_has_its_stream_as_group_and_one_id_for_all_its_tries() {
-    let script = vec![succeeded(&["0", "1"]), succeeded(&["0"])];
+    let script = vec![succeeded(&["0"]), succeeded(&["0"]), succeeded(&["0"])];
     let (endpoint, queue) = queue("shapes.fifo", script).await;
     let bodies = [r#"{"stream":"gate"}"#.to_owned(), "not JSON".to_owned()];
     queue.send(&bodies).await.unwrap();
     queue.send(&bodies[..1]).await.unwrap();
     let entries: Vec<_> =
         asked(&endpoint).iter().map(|request| request.json()["Entries"].clone()).collect();
-    assert_eq!(entries[0][0]["MessageGroupId"], "gate");
-    assert_eq!(entries[0][1]["MessageGroupId"], "-");
-    assert_eq!(entries[0][0]["MessageDeduplicationId"], entries[1][0]["MessageDeduplicationId"]);
-    assert_ne!(entries[0][0]["MessageDeduplicationId"], entries[0][1]["MessageDeduplicationId"]);
+    let [group, id] = ["MessageGroupId", "MessageDeduplicationId"];
+    let [first, other, again] = [0, 1, 2].map(|call| &entries[call][0]);
+    assert_eq!(first[group], "gate");
+    assert_eq!(other[group], other[id]);
+    assert_eq!(first[id], again[id]);
+    assert_ne!(first[id], other[id]);
 }

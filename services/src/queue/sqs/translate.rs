@@ -16,8 +16,6 @@ const MAX_POLL_SECONDS: u64 = 20;
 /// Longest lease
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html>).
 const MAX_LEASE_SECONDS: u64 = 12 * 60 * 60;
-/// The group of messages that name no stream.
-const NO_STREAM: &str = "-";
 /// Whole seconds to wait in the next poll: 20 at most, 0 when half a second or less is left.
 pub(super) fn poll_seconds(left: Duration) -> i32 {
     let seconds = Duration::from_millis(499).saturating_add(left).as_secs();
@@ -88,7 +86,7 @@ pub(super) fn of_lease(outcome: Outcome) -> Outcome {
     })
 }
 
-/// The group of a message in a FIFO queue: its stream.
+/// The group of a message in a FIFO queue: its stream. A message that names none waits for no other.
 pub(super) fn group(body: &str) -> String {
     #[derive(Deserialize)]
     struct Head {
@@ -97,7 +95,7 @@ pub(super) fn group(body: &str) -> String {
     let is_allowed = |c: char| c.is_ascii_graphic();
     let stream = serde_json::from_str(body).map(|head: Head| head.stream).unwrap_or_default();
     let fits = (1..=128).contains(&stream.len()) && stream.chars().all(is_allowed);
-    if fits { stream } else { NO_STREAM.to_owned() }
+    if fits { stream } else { deduplication_id(&[body]) }
 }
 
 /// The id by which a FIFO queue knows a message that is sent again after an unclear answer.
@@ -211,9 +209,9 @@ mod tests {
     #[test]
     fn the_group_is_the_stream_where_there_is_one() {
         assert_eq!(group(r#"{"v":1,"stream":"gate","frames":[]}"#), "gate");
-        assert_eq!(group("not JSON"), "-");
-        assert_eq!(group(r#"{"stream":""}"#), "-");
-        assert_eq!(group(r#"{"stream":"two words"}"#), "-");
+        for body in ["not JSON", r#"{"stream":""}"#, r#"{"stream":"two words"}"#] {
+            assert_eq!(group(body), deduplication_id(&[body]));
+        }
     }
 
     #[test]
