@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
+use services::ModelName;
 use services::config::{Overrides, load_place};
 
 use crate::skipped;
@@ -65,16 +66,21 @@ pub(crate) fn unique_prefix() -> String {
 /// When that fails: with what it printed.
 pub(crate) fn make_resources(prefix: &str, config: &Path, environment: &BTreeMap<String, String>) {
     let config = load_place(Some(config), &Overrides::default()).expect("the site's configuration");
-    let models: Vec<&str> = config.models.keys().map(|model| model.as_str()).collect();
+    let models = names(config.models.keys());
     if models.is_empty() {
         return;
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates lie in it");
     let output = Command::new(workspace.join("localstack/run"))
-        .args(["resources", "--prefix", prefix, "--models", &models.join(",")])
+        .args(["resources", "--prefix", prefix, "--models", &models])
+        .args(["--fifo", &names(&config.aws.fifo)])
         .args(["--max-receives", &config.queue.max_receives.to_string()])
         .envs(environment)
         .output()
         .expect("localstack/run starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn names<'a>(models: impl IntoIterator<Item = &'a ModelName>) -> String {
+    models.into_iter().map(ModelName::as_str).collect::<Vec<_>>().join(",")
 }

@@ -58,13 +58,15 @@ impl Site {
         site
     }
 
-    /// Replaces the configuration; on AWS, with the lines that say so, and makes what it names.
+    /// Replaces the configuration; on AWS, with the lines that say so, and makes what it names. An `[aws]` table is
+    /// its last.
     pub fn configure(&self, config: &str) {
         let config = match self.backend {
             Backend::Embedded => config.to_owned(),
             Backend::Aws => {
                 let prefix = &self.prefix;
-                format!("backend = \"aws\"\n{config}\n[aws]\nprefix = \"{prefix}\"\n")
+                let table = if config.contains("[aws]") { "" } else { "[aws]\n" };
+                format!("backend = \"aws\"\n{config}\n{table}prefix = \"{prefix}\"\n")
             }
         };
         fs::write(self.config(), config).expect("the site is writable");

@@ -1,6 +1,6 @@
 //! AWS away, slow or half deaf: nothing is lost, nothing doubles, and work goes on soon after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::thread;
@@ -182,6 +182,48 @@ fn localstack_frozen_for_twenty_seconds() {
     drop(frozen);
     run.goes_on(RECOVERY);
     run.settle();
+}
+
+#[test]
+fn a_model_that_needs_order_has_it_with_many_workers() {
+    if !aws::is_here() {
+        return;
+    }
+    let config = r#"
+        data = "data"
+
+        [streams.gate]
+        url = "scene:?seed=5&width=320&height=192&fps=25&seconds=4"
+
+        [streams.yard]
+        url = "scene:?seed=6&width=320&height=192&fps=25&seconds=4"
+
+        [models.sleeper]
+        algorithm = "sleep:5ms"
+        sample = { every = "80ms", pick = "exact", max_frames = 1 }
+
+        [infer]
+        instances = 2
+
+        [aws]
+        fifo = ["sleeper"]
+    "#;
+    let site = Site::on(Backend::Aws, config);
+    let mut receiver = site.start("receive-video", &[]);
+    assert!(receiver.wait(Duration::from_secs(60)).success(), "{}", receiver.stderr());
+    let _workers = [1, 2].map(|n| Run::worker(&site, n));
+    site.settled(Duration::from_secs(60));
+    let answers = site
+        .query("SELECT stream, worker, inferred_at FROM frames ORDER BY stream, epoch, media_time");
+    let answers = answers.expect("the table can be read");
+    let field = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
+    let workers: BTreeSet<String> = answers.iter().map(|row| field(row, "worker")).collect();
+    assert_eq!((answers.len(), workers.len()), (100, 2), "both worked on two times fifty frames");
+    for pair in answers.windows(2) {
+        let [(stream, then), (next, later)] =
+            [0, 1].map(|at| (field(&pair[at], "stream"), field(&pair[at], "inferred_at")));
+        assert!(stream != next || then < later, "{stream}: {then} before {later}");
+    }
 }
 
 /// Starts `millrace up` with something wrong, and gives what its last line says; it ends within ten seconds.
