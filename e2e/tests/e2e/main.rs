@@ -7,6 +7,7 @@ mod isolation;
 mod kill;
 mod memory;
 mod objects;
+mod payload;
 mod reference;
 mod secrets;
 mod setup;
