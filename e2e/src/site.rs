@@ -153,16 +153,6 @@ impl Site {
         });
     }
 
-    /// Ships what a receiver left in its spools: runs another one, on a configuration whose sources end.
-    ///
-    /// # Panics
-    /// When that receiver fails or does not end: with what it wrote.
-    pub fn ship_rest(&self, config: &str) {
-        self.configure(config);
-        let mut receiver = self.start("receive-video", &[]);
-        assert!(receiver.wait(Duration::from_secs(240)).success(), "{}", receiver.stderr());
-    }
-
     /// Waits until every frame that was taken is answered, shed or dead, and the loss equation says so.
     ///
     /// # Panics
@@ -170,15 +160,13 @@ impl Site {
     pub fn settled(&self, patience: Duration) {
         let (mut fewest, mut since) = (u64::MAX, Instant::now());
         loop {
-            let (closes, text) = self.audit();
-            let in_flight = in_flight(&text);
-            if closes && in_flight == Some(0) {
-                return;
+            let output = self.millrace(&["audit", "--json"]);
+            match in_flight(&output.stdout) {
+                Some(0) if output.status.success() => return,
+                Some(frames) if frames < fewest => (fewest, since) = (frames, Instant::now()),
+                _ => {}
             }
-            if in_flight.is_some_and(|frames| frames < fewest) {
-                (fewest, since) = (in_flight.unwrap_or(fewest), Instant::now());
-            }
-            assert!(since.elapsed() < patience, "no answer for {patience:?}: {text}");
+            assert!(since.elapsed() < patience, "no answer for {patience:?}: {}", self.audit().1);
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -190,11 +178,10 @@ impl Site {
     }
 }
 
-/// The frames in flight that an audit's text tells of, all equations together; none when it tells of no equation.
-fn in_flight(audit: &str) -> Option<u64> {
-    let counts = audit.split("in flight ").skip(1);
-    let counts = counts.map(|rest| rest.split(' ').next()?.parse::<u64>().ok());
-    counts.reduce(|sum, count| Some(sum? + count?)).flatten()
+/// The frames in flight, all equations of an audit together.
+fn in_flight(audit: &[u8]) -> Option<u64> {
+    let audit: Value = serde_json::from_slice(audit).ok()?;
+    audit["equations"].as_array()?.iter().map(|equation| equation["in_flight"].as_u64()).sum()
 }
 
 /// A file of `../shared/media`, beside the workspace.
@@ -217,16 +204,4 @@ fn shared(path: &Path) -> Option<PathBuf> {
 #[expect(clippy::print_stderr, reason = "the one place where tests say that they are skipped")]
 pub fn skipped(why: &str) {
     eprintln!("skipped: {why}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_in_flight_are_added_up() {
-        let equation = "taken 9 = delivered 5 + in flight 4 + shed 0 + dead 0\n";
-        assert_eq!(in_flight(&equation.repeat(2)), Some(8));
-        assert_eq!(in_flight("nothing was received yet"), None);
-    }
 }

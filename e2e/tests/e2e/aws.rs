@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use e2e::{Backend, Program, Proxy, Site, aws, eventually};
 use serde_json::Value;
 
-use crate::objects::assert_every_object_is_answered_once;
+use crate::ending::{assert_goes_on, settle};
 
 /// How soon work goes on when a fault has ended.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -59,29 +59,14 @@ impl Run {
 
     /// Waits until further frames are answered.
     fn goes_on(&self, deadline: Duration) {
-        let count = "SELECT count(*) FROM frames";
-        let before = eventually("the table can be read", deadline, || self.site.number(count));
-        eventually("further frames are answered", deadline, || match self.site.number(count)? {
-            frames if frames > before => Ok(()),
-            frames => Err(format!("{frames} frames; {}", self.receiver.stderr())),
-        });
+        assert_goes_on(&self.site, &self.receiver, deadline);
     }
 
-    /// Ends the receiver, ships what it left in its spool, waits for the last answer, and compares objects with rows.
-    fn settle(mut self) {
-        self.receiver.signal("TERM");
-        assert!(
-            self.receiver.wait(Duration::from_secs(30)).success(),
-            "{}",
-            self.receiver.stderr()
-        );
-        self.site.ship_rest(&CONFIG.replace("fps=25", "fps=25&seconds=1"));
-        self.site.settled(Duration::from_secs(60));
-        for worker in &mut self.workers {
-            worker.signal("TERM");
-            assert!(worker.wait(Duration::from_secs(30)).success(), "{}", worker.stderr());
-        }
-        let objects = assert_every_object_is_answered_once(&self.site);
+    /// Ends it, and compares objects with rows.
+    fn settle(self) {
+        let Self { site, mut receiver, mut workers } = self;
+        let finite = CONFIG.replace("fps=25", "fps=25&seconds=1");
+        let objects = settle(&site, &finite, &mut receiver, &mut workers);
         assert!(objects > 10, "only {objects} objects: the fault left no time to work");
     }
 

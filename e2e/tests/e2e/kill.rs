@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::Duration;
 
-use e2e::{Backend, Site, eventually, on_every_backend};
+use e2e::{Backend, Site, on_every_backend};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::objects::assert_every_object_is_answered_once;
+use crate::ending::{assert_goes_on, settle};
 
 const RUNS: u64 = 50;
 
@@ -72,19 +72,8 @@ fn fifty_kills_lose_nothing_and_double_nothing(backend: Backend) {
             worker = site.start("model-inference", &[]);
         }
     }
-    let count = "SELECT count(*) FROM frames";
-    let patience = Duration::from_secs(60);
-    let before = eventually("the table can be read", patience, || site.number(count));
-    eventually("the last receiver and worker work", patience, || match site.number(count)? {
-        frames if frames > before => Ok(()),
-        frames => Err(format!("{frames} frames; {}", receiver.stderr())),
-    });
-    receiver.signal("TERM");
-    assert!(receiver.wait(Duration::from_secs(30)).success(), "{}", receiver.stderr());
-    site.ship_rest(&CONFIG.replace("fps=25", "fps=25&seconds=1"));
-    site.settled(patience);
-    worker.signal("TERM");
-    assert!(worker.wait(Duration::from_secs(30)).success(), "{}", worker.stderr());
-    let objects = assert_every_object_is_answered_once(&site);
+    assert_goes_on(&site, &receiver, Duration::from_secs(60));
+    let finite = CONFIG.replace("fps=25", "fps=25&seconds=1");
+    let objects = settle(&site, &finite, &mut receiver, &mut [worker]);
     assert!(objects > 100, "only {objects} objects: the kills left no time to work");
 }

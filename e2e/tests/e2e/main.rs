@@ -2,6 +2,7 @@
 
 mod aws;
 mod camera;
+mod ending;
 mod faults;
 mod isolation;
 mod kill;
