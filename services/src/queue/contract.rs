@@ -26,12 +26,11 @@ pub trait Queued: Send + Sync {
 }
 
 /// Makes one test of each clause. The argument is a closure that gives a [`Queued`]; after `async`, one that gives a
-/// future of one, or of none where the queue cannot be had and the tests are skipped. After `;`, the clauses that
-/// hold.
+/// future of one, or of none where the queue cannot be had and the tests are skipped.
 #[macro_export]
 macro_rules! queue_contract {
     (async $make:expr) => {
-        $crate::queue_contract!(async $make;
+        $crate::queue_contract!(@clauses $make;
             a_sent_message_is_received,
             a_leased_message_is_one_callers_alone,
             a_lease_that_ran_out_gives_the_message_back,
@@ -48,7 +47,7 @@ macro_rules! queue_contract {
             what_is_over_a_limit_is_refused
         );
     };
-    (async $make:expr; $($clause:ident),+) => {
+    (@clauses $make:expr; $($clause:ident),+) => {
         $(#[tokio::test]
         async fn $clause() {
             if let Some(queued) = ($make)().await {

@@ -198,31 +198,7 @@ impl SqsQueue {
         let lost = self.lost_attempt.lock().unwrap_or_else(PoisonError::into_inner).take();
         lost.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()))
     }
-}
 
-impl fmt::Debug for SqsQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqsQueue").field("source", &self.source).finish_non_exhaustive()
-    }
-}
-
-fn check_size(
-    queue: &Calls,
-    attributes: &HashMap<QueueAttributeName, String>,
-) -> Result<(), PortError> {
-    let size = attributes.get(&QueueAttributeName::MaximumMessageSize);
-    match size.and_then(|size| size.parse::<usize>().ok()) {
-        Some(size) if size < MAX_MESSAGE_BYTES => {
-            let cause = format!(
-                "it takes messages of at most {size} bytes (MaximumMessageSize), {MAX_MESSAGE_BYTES} are needed"
-            );
-            Err(PortError::because(ErrorKind::Invalid, queue.attempt("open"), cause))
-        }
-        _ => Ok(()),
-    }
-}
-
-impl SqsQueue {
     /// Sends each message by a call of its own, none after one that may yet be sent: of a batch, SQS may take a later
     /// message and not the earlier one.
     async fn send_in_order(&self, bodies: &[String]) -> Vec<Outcome> {
@@ -244,6 +220,28 @@ impl SqsQueue {
             outcomes.push(outcome);
         }
         outcomes
+    }
+}
+
+impl fmt::Debug for SqsQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqsQueue").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+fn check_size(
+    queue: &Calls,
+    attributes: &HashMap<QueueAttributeName, String>,
+) -> Result<(), PortError> {
+    let size = attributes.get(&QueueAttributeName::MaximumMessageSize);
+    match size.and_then(|size| size.parse::<usize>().ok()) {
+        Some(size) if size < MAX_MESSAGE_BYTES => {
+            let cause = format!(
+                "it takes messages of at most {size} bytes (MaximumMessageSize), {MAX_MESSAGE_BYTES} are needed"
+            );
+            Err(PortError::because(ErrorKind::Invalid, queue.attempt("open"), cause))
+        }
+        _ => Ok(()),
     }
 }
 
