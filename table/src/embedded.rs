@@ -14,6 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use services::{DataFolder, ErrorKind, PortError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::Table;
 use crate::answer::Answer;
@@ -50,6 +51,7 @@ pub struct EmbeddedTable {
     environment: Arc<RuntimeEnv>,
     /// Present until dropped.
     runtime: Option<Runtime>,
+    closed: CancellationToken,
 }
 
 impl EmbeddedTable {
@@ -71,7 +73,13 @@ impl EmbeddedTable {
         let environment = environment(&limits)
             .map_err(|error| PortError::new(ErrorKind::Unavailable, attempt(), error))?;
         let runtime = runtime().map_err(|error| PortError::io(attempt(), error))?;
-        Ok(Self { moment: Moment::Now(data.buffer()), limits, environment, runtime: Some(runtime) })
+        Ok(Self {
+            moment: Moment::Now(data.buffer()),
+            limits,
+            environment,
+            runtime: Some(runtime),
+            closed: CancellationToken::new(),
+        })
     }
 
     /// Holds the table as it is now: every later query sees this moment, whatever is delivered meanwhile. Blocks.
@@ -101,6 +109,7 @@ impl Table for EmbeddedTable {
             moment: self.moment.clone(),
             context: self.context(),
             memory_bytes: self.limits.memory_bytes,
+            closed: self.closed.clone(),
         };
         let (planned, columns) = oneshot::channel();
         let (batches, receiver) = mpsc::channel(BATCHES_AHEAD);
@@ -114,6 +123,7 @@ impl Table for EmbeddedTable {
 
 impl Drop for EmbeddedTable {
     fn drop(&mut self) {
+        self.closed.cancel();
         if let Some(runtime) = self.runtime.take() {
             // Waiting for the threads is forbidden where the table may be dropped: inside a runtime.
             runtime.shutdown_background();

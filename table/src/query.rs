@@ -17,6 +17,7 @@ use futures::StreamExt as _;
 use services::delivery::{Snapshot, snapshot, table_schema};
 use services::{ErrorKind, PortError};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::BatchSender;
 use crate::detections::Detections;
@@ -34,6 +35,8 @@ pub(crate) struct Query {
     pub(crate) moment: Moment,
     pub(crate) context: SessionContext,
     pub(crate) memory_bytes: usize,
+    /// Cancelled before the table's threads end.
+    pub(crate) closed: CancellationToken,
 }
 
 impl Query {
@@ -129,6 +132,10 @@ impl Query {
 
     /// Says in words what the engine reports; names the file when one is to blame.
     async fn failed(&self, error: DataFusionError, files: &[PathBuf]) -> QueryError {
+        // The engine's own tasks may end first, each with an error that only says that it was cancelled.
+        if self.closed.is_cancelled() {
+            return QueryError::Stopped;
+        }
         if is_about_files(&error) {
             let files = files.to_vec();
             if let Ok(Some(cause)) = blocking(move || unreadable(&files)).await {
