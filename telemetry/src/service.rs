@@ -115,7 +115,8 @@ mod tests {
         drop(span);
         let told = Instant::now();
         telemetry.finish().await;
-        assert!(told.elapsed() < FLUSH + Duration::from_secs(1), "{:?}", told.elapsed());
+        // By itself the exporter waits for an answer for 5 s.
+        assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
         assert!(DRAIN + FLUSH <= Duration::from_secs(25));
     }
 

@@ -167,3 +167,12 @@ async fn a_probe_tells_what_a_clip_is() {
     assert_eq!((report.size, report.profile, report.b_frames), ((640, 360), "High", true));
     assert!((report.fps - 29.83).abs() < 0.2, "{report}");
 }
+
+#[tokio::test]
+async fn a_probe_measures_by_media_time() {
+    let url = "scene:?width=320&height=180&seconds=12";
+    let stream = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+    let report = receive_video::probe(&stream).await.unwrap();
+    assert!((report.fps - 25.0).abs() < 0.01, "{report}");
+    assert_eq!(report.key_frame_seconds, Some(2.0), "{report}");
+}

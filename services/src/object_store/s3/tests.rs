@@ -1,6 +1,6 @@
 //! The store against an emulator by the port's contract, and against answers that no emulator gives.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
 
@@ -121,10 +121,9 @@ async fn a_body_that_breaks_off_is_no_short_object() {
 #[tokio::test]
 async fn a_body_that_stands_still_is_given_up() {
     let (_endpoint, store) = store([Reply::ok("0123456789").stalls_at(4)]).await;
-    let began = Instant::now();
     let error = store.get("digits", None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(began.elapsed() < Duration::from_secs(15), "{error} after {:?}", began.elapsed());
+    assert!(error.to_string().contains("throughput of 0 B/s was observed"), "{error}");
 }
 
 #[tokio::test]
