@@ -60,14 +60,14 @@ resource "aws_cloudwatch_metric_alarm" "no_frames" {
   ok_actions          = var.alarm_actions
 }
 
-# A stream that is away is tried anew after a minute at most, and each failure is a line in the log that names the
-# stream. Counted per receiver: a metric per stream costs more than the stream's storage.
+# A stream that is away is tried anew after a minute at most, and each failure is a line in the receiver's log that names
+# the stream. Counted per receiver: a metric per stream costs more than the stream's storage.
 resource "aws_cloudwatch_log_metric_filter" "stream_away" {
   for_each = module.receiver
 
   name           = "stream-away"
   log_group_name = each.value.log_group
-  pattern        = "?\"next try in\" ?\"stream is given up\""
+  pattern        = "\"next try in\""
 
   metric_transformation {
     namespace     = local.metrics_namespace
@@ -93,6 +93,40 @@ resource "aws_cloudwatch_metric_alarm" "stream_away" {
   treat_missing_data  = "notBreaching"
   alarm_actions       = var.alarm_actions
   ok_actions          = var.alarm_actions
+}
+
+# A stream that is given up is one line, and no more until the receiver is started again.
+resource "aws_cloudwatch_log_metric_filter" "stream_given_up" {
+  for_each = module.receiver
+
+  name           = "stream-given-up"
+  log_group_name = each.value.log_group
+  pattern        = "\"stream is given up\""
+
+  metric_transformation {
+    namespace     = local.metrics_namespace
+    name          = "StreamsGivenUp-${each.key}"
+    value         = "1"
+    default_value = "0"
+    unit          = "Count"
+  }
+}
+
+# Its end says that the line is five minutes old and not that the stream is back, so nobody is told of it.
+resource "aws_cloudwatch_metric_alarm" "stream_given_up" {
+  for_each = aws_cloudwatch_log_metric_filter.stream_given_up
+
+  alarm_name          = "${var.prefix}-${each.key}-stream-given-up"
+  alarm_description   = "A stream of receiver ${each.key} was given up until somebody changes something and restarts the receiver: log group ${each.value.log_group_name} names it and why"
+  namespace           = local.metrics_namespace
+  metric_name         = "StreamsGivenUp-${each.key}"
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  threshold           = 0
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
 }
 
 resource "aws_cloudwatch_metric_alarm" "receiver_away" {

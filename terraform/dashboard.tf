@@ -4,9 +4,12 @@ locals {
   # Title to metrics, each as CloudWatch's `[namespace, name, dimension, value, …]`; two widgets to a row.
   widgets = [
     {
-      title   = "Stream failures (the receiver's log names the stream)"
-      stat    = "Sum"
-      metrics = [for name in keys(var.receivers) : [local.metrics_namespace, "StreamFailures-${name}"]]
+      title = "Streams that fail or are given up (the receiver's log names them)"
+      stat  = "Sum"
+      metrics = [
+        for pair in setproduct(["StreamFailures", "StreamsGivenUp"], keys(var.receivers)) :
+        [local.metrics_namespace, "${pair[0]}-${pair[1]}"]
+      ]
     },
     {
       title   = "Batches sent"

@@ -6,6 +6,10 @@ output "millrace_toml" {
     [aws]
     ${join("\n", [for key, value in local.aws_table : "${key} = ${value}"])}
   TOML
+
+  # Its value comes from inputs alone. An apply with -target keeps those outputs only that depend on a target, and the
+  # walk of docs/aws.md reads this one after its first step.
+  depends_on = [aws_athena_workgroup.this]
 }
 
 output "repository_url" {

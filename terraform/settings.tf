@@ -19,13 +19,13 @@ variable "force_destroy" {
 }
 
 variable "frames_days" {
-  description = "Days for which the pictures behind the rows are kept."
+  description = "Days for which the pictures behind the rows are kept, and so for how long a dead letter can be replayed."
   type        = number
   default     = 7
 
   validation {
-    condition     = var.frames_days >= 1
-    error_message = "Frames are kept for a day at least."
+    condition     = var.frames_days >= var.message_days
+    error_message = "Frames are kept for message_days at least: a batch that waits for a worker would outlive them."
   }
 }
 
@@ -86,7 +86,11 @@ variable "message_days" {
 }
 
 variable "dead_letter_days" {
-  description = "Days for which dead letters are kept, counted from when the batch was first sent (not so with FIFO)."
+  description = <<-TEXT
+    Days for which dead letters are kept, counted from when the batch was given up; from when it was first sent, where
+    its workers died and SQS gave it up itself (not so with FIFO). Once its frames are gone (frames_days) a letter still
+    says why it was given up, but can no longer be replayed.
+  TEXT
   type        = number
   default     = 14
 
@@ -189,8 +193,8 @@ variable "traces" {
   default = null
 
   validation {
-    condition     = var.traces == null ? true : can(regex("^https?://[^/:]+:[0-9]+$", var.traces.endpoint))
-    error_message = "The endpoint is written with its port: http://HOST:4318."
+    condition     = var.traces == null ? true : can(regex("^http://[^/:]+:[0-9]+$", var.traces.endpoint))
+    error_message = "The endpoint is written http://HOST:PORT: the programs send traces without TLS."
   }
 }
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import promises
@@ -17,6 +18,8 @@ from provider_schema import Archive
 from stand_in import serve
 
 ROOT = Path(__file__).resolve().parents[2]
+# From an empty account to a first answer, with the example `dev`.
+WALK = ROOT / "docs" / "aws.md"
 SECRET = "arn:aws:secretsmanager:eu-central-1:123456789012:secret"
 NETWORK = {
     "vpc_id": "vpc-1",
@@ -43,21 +46,33 @@ class RefusedError(Exception):
 def terraform(program: str, folder: Path, environment: dict[str, str], *arguments: str) -> str:
     """Runs Terraform in a folder, and gives what it printed."""
     done = subprocess.run(
-        [program, *arguments, "-no-color"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [program, arguments[0], "-no-color", *arguments[1:]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RefusedError(f"terraform {arguments[0]} in {folder.name}:\n{done.stdout[-4000:]}\n{done.stderr}")
     return done.stdout
 
 
-def apply(program: str, folder: Path, environment: dict[str, str], inputs: dict) -> tuple[list[dict], dict]:
-    """Applies an example, and gives the resources that there are then, and the outputs."""
+def prepare(program: str, folder: Path, environment: dict[str, str], inputs: dict) -> None:
+    """Gives an example its inputs, and looks whether it is well formed."""
     (folder / "terraform.tfvars.json").write_text(json.dumps(inputs))
     terraform(program, folder, environment, "init", "-input=false")
     terraform(program, folder, environment, "validate")
-    terraform(program, folder, environment, "apply", "-input=false", "-auto-approve")
+
+
+def apply(
+    program: str, folder: Path, environment: dict[str, str], targets: Sequence[str] = ()
+) -> tuple[list[dict], dict]:
+    """Applies an example or only some targets of it, and gives the resources that there are then, and `[aws]`."""
+    terraform(program, folder, environment, "apply", "-input=false", "-auto-approve", *targets)
     state = json.loads(terraform(program, folder, environment, "show", "-json"))["values"]
-    return resources(state["root_module"]), {name: found["value"] for name, found in state["outputs"].items()}
+    config = tomllib.loads(terraform(program, folder, environment, "output", "-raw", "millrace_toml"))
+    return resources(state["root_module"]), config["aws"]
 
 
 def resources(module: dict) -> list[dict]:
@@ -72,13 +87,26 @@ def used(folder: Path) -> set[tuple[str, str]]:
     return {match for text in texts for match in re.findall(r'^(resource|data) "(\w+)"', text, re.MULTILINE)}
 
 
+def check_walk(program: str, folder: Path, environment: dict[str, str]) -> list[str]:
+    """What is wrong with what step 1 of docs/aws.md leaves to the programs of step 2."""
+    step = WALK.read_text().partition("### 1.")[2].partition("### 2.")[0]
+    targets = re.findall(r"-target=\S+", step)
+    if not targets:
+        return ["docs/aws.md, step 1: no -target is found"]
+    made, aws = apply(program, folder, environment, targets)
+    found = promises.names(made, aws) + promises.table(made) + promises.views(made)
+    print(f"docs/aws.md, step 1: {len(made)} resources and data sources applied, {len(found)} complaints")
+    return [f"docs/aws.md, step 1: {line}" for line in found]
+
+
 def check_example(program: str, folder: Path, environment: dict[str, str]) -> list[str]:
     """What is wrong with what an example makes."""
-    made, outputs = apply(program, folder, environment, INPUTS[folder.name])
-    config = tomllib.loads(outputs["millrace_toml"])
-    found = promises.names(made, config["aws"]) + promises.table(made) + promises.views(made) + promises.queries(made)
+    prepare(program, folder, environment, INPUTS[folder.name])
+    walked = check_walk(program, folder, environment) if folder.name == "dev" else []
+    made, aws = apply(program, folder, environment)
+    found = promises.names(made, aws) + promises.table(made) + promises.views(made) + promises.queries(made)
     print(f"example {folder.name}: {len(made)} resources and data sources applied, {len(found)} complaints")
-    return [f"example {folder.name}: {line}" for line in found]
+    return walked + [f"example {folder.name}: {line}" for line in found]
 
 
 def main() -> int:

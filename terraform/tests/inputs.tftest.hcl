@@ -116,3 +116,58 @@ run "smaller_files_than_firehose_makes" {
     delivery_buffer_mib = 1
   }
 }
+
+run "frames_that_go_before_the_batch_that_waits" {
+  command         = plan
+  expect_failures = [var.frames_days]
+
+  variables {
+    frames_days  = 3
+    message_days = 4
+  }
+}
+
+run "frames_that_stay_as_long_as_the_batch_that_waits" {
+  command = plan
+
+  variables {
+    frames_days  = 4
+    message_days = 4
+  }
+}
+
+run "dead_letters_that_go_before_the_batch_that_waits" {
+  command         = plan
+  expect_failures = [var.dead_letter_days]
+
+  variables {
+    dead_letter_days = 3
+    message_days     = 4
+  }
+}
+
+run "traces_as_the_programs_send_them" {
+  command = plan
+
+  variables {
+    traces = { endpoint = "http://otel.internal:4318", cidr_block = "10.0.0.0/16" }
+  }
+}
+
+run "traces_over_tls_which_the_programs_do_not_speak" {
+  command         = plan
+  expect_failures = [var.traces]
+
+  variables {
+    traces = { endpoint = "https://otel.internal:4318", cidr_block = "10.0.0.0/16" }
+  }
+}
+
+run "traces_to_no_port" {
+  command         = plan
+  expect_failures = [var.traces]
+
+  variables {
+    traces = { endpoint = "http://otel.internal", cidr_block = "10.0.0.0/16" }
+  }
+}

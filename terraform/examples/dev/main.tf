@@ -52,7 +52,7 @@ module "millrace" {
   worker_config = file("${path.module}/millrace.toml")
   receivers     = { scene = { config = file("${path.module}/millrace.toml"), cpu = 512, memory = 1024 } }
 
-  frames_days             = 3
+  frames_days             = 4
   rows_days               = 30
   log_days                = 7
   delivery_buffer_seconds = 60
