@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::status::{self, StreamStatus};
-use crate::supervise::{self, Role};
+use crate::supervise;
 
 /// Time between two looks at the queues when the sources have ended: at first, and at most. Looks are calls that
 /// cost, where the queues are elsewhere.
@@ -124,7 +124,7 @@ impl Millrace {
     /// Waits for the end: told so by the token, or because finite sources have ended and all is delivered.
     ///
     /// # Errors
-    /// The first error of a part that the others cannot do without.
+    /// The first error of a part.
     ///
     /// # Cancel safety
     /// Waiting may be given up and taken up again.
@@ -157,7 +157,7 @@ async fn run(
     let mut running = supervise::Parts::default();
     if parts != Parts::Infer {
         let (view, shutdown) = (view.clone(), shutdown.clone());
-        running.spawn("receive video", Role::Essential, async move {
+        running.spawn("receive video", async move {
             let View { config, backend, received, .. } = &view;
             let ended =
                 receive_video::run(config, &backend.ports, received.clone(), receiving.clone())
@@ -175,17 +175,14 @@ async fn run(
         });
     }
     if parts != Parts::Receive {
-        if let Some(filer) = view.backend.filer.clone() {
-            let stop = shutdown.clone();
-            running.spawn("file rows", Role::Helper, async move {
-                filer.run(stop).await;
-                Ok(())
-            });
-        }
         let stop = shutdown.clone();
-        running.spawn("run models", Role::Essential, async move {
+        running.spawn("run models", async move {
             let View { config, backend, inferred, .. } = &view;
-            model_inference::run(config, &backend.ports, inferred.clone(), stop).await
+            let working = model_inference::run(config, &backend.ports, inferred.clone(), stop);
+            match &backend.filer {
+                Some(filer) => filer.beside(working).await,
+                None => working.await,
+            }
         });
     }
     running.supervise(&shutdown, DRAIN).await
@@ -221,10 +218,18 @@ impl View {
         }
     }
 
-    /// Tells whether this process itself answered every frame that it took.
+    /// Tells whether this process itself answered every frame that it took, as far as counts can tell: an answer that
+    /// was given twice, or to a frame of an earlier process, must not stand for one that is still due.
     fn all_here(&self) -> bool {
-        let streams = status::combine(&self.received.snapshot(), &self.inferred.snapshot());
-        streams.iter().all(|stream| stream.queued == 0)
+        let (received, inferred) = (self.received.snapshot(), self.inferred.snapshot());
+        let answered_once =
+            inferred.values().all(|model| model.retried == 0 && model.lost_leases == 0);
+        answered_once
+            && received.iter().all(|(id, stream)| {
+                let counts = inferred.values().filter_map(|model| model.streams.get(id));
+                let answered: u64 = counts.map(|counts| counts.inferred + counts.errors).sum();
+                stream.taken == stream.shed + answered
+            })
     }
 
     /// How old the depth of a queue may be, at most.

@@ -1,4 +1,4 @@
-//! Runs the parts of a process: the first essential one to end ends all, and an end is a drain with a bound.
+//! Runs the parts of a process: the first one to end ends all, and an end is a drain with a bound.
 
 use std::any::Any;
 use std::time::Duration;
@@ -6,15 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-
-/// What the end of a part means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Its work is the process's: its end, done or failed, ends the others.
-    Essential,
-    /// Others may go on without it.
-    Helper,
-}
 
 /// The parts of a process.
 #[derive(Debug, Default)]
@@ -25,7 +16,6 @@ pub struct Parts {
 #[derive(Debug)]
 struct Ended {
     name: &'static str,
-    role: Role,
     result: anyhow::Result<()>,
 }
 
@@ -34,13 +24,12 @@ impl Parts {
     pub fn spawn(
         &mut self,
         name: &'static str,
-        role: Role,
         part: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
-        self.tasks.spawn(async move { Ended { name, role, result: part.await } });
+        self.tasks.spawn(async move { Ended { name, result: part.await } });
     }
 
-    /// Waits for the end: a part that ends all, or `shutdown`; then lets the others drain for `drain`.
+    /// Waits for the first end, or `shutdown`; then lets the others drain for `drain`.
     ///
     /// # Errors
     /// The first error of a part, with its name; or the names of those that did not drain in time.
@@ -63,34 +52,26 @@ impl Parts {
     }
 
     async fn first_end(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
-        loop {
-            let ended = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Ok(()),
-                ended = self.tasks.join_next() => ended,
-            };
-            let Some(ended) = ended else { return Ok(()) };
-            let Ended { name, role, result } = resumed(ended);
-            let result = result.with_context(|| name.to_owned());
-            if role == Role::Essential || result.is_err() {
-                return result;
-            }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(()),
+            ended = self.tasks.join_next() => ended.map_or(Ok(()), resumed),
         }
     }
 
     async fn remaining(&mut self) -> anyhow::Result<()> {
         let mut first = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            let Ended { name, result, .. } = resumed(ended);
-            first = first.and(result.with_context(|| name.to_owned()));
+            first = first.and(resumed(ended));
         }
         first
     }
 }
 
-fn resumed(ended: Result<Ended, JoinError>) -> Ended {
+/// The result of a part, with its name.
+fn resumed(ended: Result<Ended, JoinError>) -> anyhow::Result<()> {
     match ended.map_err(JoinError::try_into_panic) {
-        Ok(ended) => ended,
+        Ok(Ended { name, result }) => result.context(name),
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         Err(Err(_)) => {
             let panic: Box<dyn Any + Send> =
@@ -113,38 +94,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_essential_part_to_fail_ends_all_with_its_error() {
+    async fn the_first_part_to_fail_ends_all_with_its_error() {
         let shutdown = CancellationToken::new();
         let mut parts = Parts::default();
-        parts.spawn("worker", Role::Essential, patient(shutdown.clone()));
-        parts.spawn("receiver", Role::Essential, async { anyhow::bail!("no route") });
+        parts.spawn("worker", patient(shutdown.clone()));
+        parts.spawn("receiver", async { anyhow::bail!("no route") });
         let error = parts.supervise(&shutdown, DRAIN).await.unwrap_err();
         assert_eq!(format!("{error:#}"), "receiver: no route");
         assert!(shutdown.is_cancelled());
     }
 
     #[tokio::test]
-    async fn a_helper_that_is_done_ends_nobody() {
+    async fn the_first_part_that_is_done_ends_all() {
         let shutdown = CancellationToken::new();
         let mut parts = Parts::default();
-        parts.spawn("filer", Role::Helper, async { Ok(()) });
-        let stop = shutdown.clone();
-        parts.spawn("receiver", Role::Essential, async move {
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            assert!(!stop.is_cancelled(), "the filer's end stopped the others");
-            Ok(())
-        });
-        parts.spawn("worker", Role::Essential, patient(shutdown.clone()));
+        parts.spawn("receiver", async { Ok(()) });
+        parts.spawn("worker", patient(shutdown.clone()));
         parts.supervise(&shutdown, DRAIN).await.unwrap();
+        assert!(shutdown.is_cancelled());
     }
 
     #[tokio::test]
     async fn a_part_that_does_not_drain_is_not_waited_for_forever() {
         let shutdown = CancellationToken::new();
         let mut parts = Parts::default();
-        parts.spawn("worker", Role::Essential, std::future::pending());
+        parts.spawn("worker", std::future::pending());
         shutdown.cancel();
         let error = parts.supervise(&shutdown, Duration::from_millis(1)).await.unwrap_err();
         assert_eq!(error.to_string(), "drain: 1 parts did not end within 1ms");
@@ -155,7 +129,7 @@ mod tests {
     async fn a_panic_is_a_bug_and_stays_one() {
         let shutdown = CancellationToken::new();
         let mut parts = Parts::default();
-        parts.spawn("worker", Role::Essential, async { panic!("invariant") });
+        parts.spawn("worker", async { panic!("invariant") });
         parts.supervise(&shutdown, DRAIN).await.ok();
     }
 }

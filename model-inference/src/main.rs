@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use model_inference::StatusBoard;
-use services::config::{Config, Overrides, load};
-use services::{ModelName, OpenBackend};
+use services::ModelName;
+use services::config::{Config, Overrides, find_file, load_without_streams};
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
 use telemetry::stop::{DRAIN, drain_on_signal, drained};
@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The configuration file
-    #[arg(short, long, default_value = "millrace.toml", env = "MILLRACE_CONFIG")]
-    config: PathBuf,
+    /// The configuration file; `millrace.toml` when there is one
+    #[arg(short, long, value_name = "FILE", env = "MILLRACE_CONFIG")]
+    config: Option<PathBuf>,
     /// The data folder, instead of the configuration's
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -48,16 +48,15 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     if let Some(worker) = &arguments.worker {
         overrides.set("--worker", &["infer", "worker"], worker);
     }
-    let mut config = load(Some(&arguments.config), &overrides)?;
+    let file = find_file(arguments.config.as_deref());
+    let mut config = load_without_streams(file.as_deref(), &overrides)?;
     if let Some(name) = arguments.models.iter().find(|name| !config.models.contains_key(name)) {
-        bail!("choose models: {:?} is not in {:?}", name.as_str(), arguments.config);
+        bail!("model \"{name}\" is not defined");
     }
     if !arguments.models.is_empty() {
-        config.models.retain(|name, _| arguments.models.contains(name));
+        config.keep_models(|name| arguments.models.contains(name));
     }
-    if config.models.is_empty() {
-        bail!("start workers: {:?} has no models", arguments.config);
-    }
+    ensure!(!config.models.is_empty(), "no model is defined");
     Ok(config)
 }
 
@@ -71,27 +70,39 @@ async fn work(arguments: &Arguments) -> anyhow::Result<()> {
     let (ports, draining) = (&backend.ports, shutdown.clone());
     let telemetry =
         Telemetry::start("model-inference", &config.telemetry, ports, parts, draining).await?;
-    let working = infer_and_file(&config, &backend, board, shutdown.clone());
+    let inferring = model_inference::run(&config, &backend.ports, board, shutdown.clone());
+    let working = async {
+        match &backend.filer {
+            Some(filer) => filer.beside(inferring).await,
+            None => inferring.await,
+        }
+    };
     let ended = drained("the workers", working, &shutdown, DRAIN).await;
     telemetry.finish().await;
     ended?
 }
 
-async fn infer_and_file(
-    config: &Config,
-    backend: &OpenBackend,
-    board: StatusBoard,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let stop_filing = CancellationToken::new();
-    let filing = backend.filer.clone().map(|filer| {
-        let stop = stop_filing.clone();
-        tokio::spawn(async move { filer.run(stop).await })
-    });
-    let result = model_inference::run(config, &backend.ports, board, shutdown).await;
-    stop_filing.cancel();
-    if let Some(filing) = filing {
-        filing.await.context("file rows")?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(text: &str) -> anyhow::Result<Config> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("millrace.toml");
+        std::fs::write(&file, text).unwrap();
+        configuration(&Arguments::parse_from([
+            "model-inference".as_ref(),
+            "--config".as_ref(),
+            file.as_os_str(),
+        ]))
     }
-    result
+
+    #[test]
+    fn workers_need_no_password_of_a_camera_and_mind_every_other_mistake() {
+        let text = "[streams.gate]\nurl = \"rtsp://h/\"\npassword = \"${NOT_SET_HERE}\"\n\
+                    [models.m]\nalgorithm = \"circles\"\n";
+        assert_eq!(configured(text).unwrap().models.len(), 1);
+        let error = configured(&format!("{text}[infer]\nprefetch = 0\n")).unwrap_err();
+        assert!(error.to_string().contains("wanted 1 to 64"), "{error}");
+    }
 }

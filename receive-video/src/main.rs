@@ -12,7 +12,7 @@ use anyhow::{Context as _, ensure};
 use clap::Parser;
 use receive_video::StatusBoard;
 use services::StreamId;
-use services::config::{Config, Overrides, load};
+use services::config::{Config, Overrides, find_file, load};
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
 use telemetry::stop::{DRAIN, drain_on_signal, drained};
@@ -22,15 +22,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The configuration file
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        default_value = "millrace.toml",
-        env = "MILLRACE_CONFIG"
-    )]
-    config: PathBuf,
+    /// The configuration file; `millrace.toml` when there is one
+    #[arg(short, long, value_name = "FILE", env = "MILLRACE_CONFIG")]
+    config: Option<PathBuf>,
     /// The data folder, instead of the configured one
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -80,7 +74,8 @@ fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
         let data = data.to_str().context("--data: the path is not UTF-8")?;
         overrides.set("--data", &["data"], data);
     }
-    let mut config = load(Some(&arguments.config), &overrides)?;
+    let file = find_file(arguments.config.as_deref());
+    let mut config = load(file.as_deref(), &overrides)?;
     let chosen: BTreeSet<&StreamId> = arguments.streams.iter().collect();
     for id in &chosen {
         ensure!(config.streams.contains_key(id), "stream \"{id}\" is not defined");

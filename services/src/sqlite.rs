@@ -181,7 +181,14 @@ fn attempt(verb: &str, format: &Format, path: &Path) -> String {
 /// Makes a port's error of SQLite's.
 pub fn error(attempt: String, source: rusqlite::Error) -> PortError {
     use rusqlite::ErrorCode as Code;
-    use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+    use rusqlite::ffi::{
+        SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_CANTINIT, SQLITE_READONLY_DIRECTORY,
+    };
+    let extended = source.sqlite_error().map(|found| found.extended_code);
+    if let Some(SQLITE_READONLY_DIRECTORY | SQLITE_READONLY_CANTINIT) = extended {
+        let cause = "its folder is not writable for this user, which reading it needs as well";
+        return PortError::because(ErrorKind::Denied, attempt, cause);
+    }
     let kind = match source.sqlite_error() {
         Some(found) if found.extended_code == SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
         Some(found) => match found.code {
@@ -333,6 +340,17 @@ mod tests {
     fn a_file_that_is_not_there_is_not_found_by_a_reader() {
         let error = Database::open_read_only(Path::new("/nowhere/x.sqlite"), &FORMAT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_folder_that_only_others_may_write_to_is_named_as_what_is_wrong() {
+        // What SQLite answers to a reader without the right to write who finds no log beside the file. A test may
+        // run as somebody whom no right is denied.
+        let found = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY_DIRECTORY);
+        let failure = rusqlite::Error::SqliteFailure(found, None);
+        let error = error("open shelf \"x\"".to_owned(), failure);
+        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert!(error.to_string().contains("folder is not writable for this user"), "{error}");
     }
 
     #[test]

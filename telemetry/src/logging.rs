@@ -3,8 +3,12 @@
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, ValueEnum};
+use tracing::{Dispatch, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::error::TelemetryError;
 
@@ -75,15 +79,28 @@ impl LogArgs {
         is_terminal: bool,
         writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
     ) -> Result<(), TelemetryError> {
+        self.dispatch(default, is_terminal, writer)?.init();
+        Ok(())
+    }
+
+    fn dispatch(
+        &self,
+        default: &str,
+        is_terminal: bool,
+        writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    ) -> Result<Dispatch, TelemetryError> {
         let filter = self.filter(default)?;
         // Told on standard error, that it is closed would be a panic.
         let logs = tracing_subscriber::fmt().log_internal_errors(false);
         let logs = logs.with_env_filter(filter).with_writer(writer);
-        match self.log_format {
-            LogFormat::Text => logs.with_ansi(is_terminal).init(),
-            LogFormat::Json => logs.json().flatten_event(true).with_span_list(false).init(),
-        }
-        Ok(())
+        let secretive = filter_fn(keeps_secrets);
+        Ok(match self.log_format {
+            LogFormat::Text => logs.with_ansi(is_terminal).finish().with(secretive).into(),
+            LogFormat::Json => {
+                let logs = logs.json().flatten_event(true).with_span_list(false);
+                logs.finish().with(secretive).into()
+            }
+        })
     }
 
     fn filter(&self, default: &str) -> Result<EnvFilter, TelemetryError> {
@@ -95,9 +112,39 @@ impl LogArgs {
     }
 }
 
+/// Leaves out, whatever filter is given, what the RTSP client says: it repeats URLs, and some cameras want their
+/// password in them.
+fn keeps_secrets(event: &Metadata<'_>) -> bool {
+    event.target() != "retina" && !event.target().starts_with("retina::")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::sync::Arc;
+
     use super::*;
+
+    #[test]
+    fn the_rtsp_client_is_not_heard_whatever_filter_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for (log, log_format) in [
+            (None, LogFormat::Text),
+            (Some("trace,retina::client::parse=trace".to_owned()), LogFormat::Json),
+        ] {
+            let args = LogArgs { log, log_format };
+            let file = Arc::new(File::create(&path).unwrap());
+            let logs = args.dispatch("info", false, file).unwrap();
+            tracing::dispatcher::with_default(&logs, || {
+                tracing::warn!(target: "retina::client::parse", "rtsp://h/?password=hunter2");
+                tracing::warn!(target: "retina", "rtsp://h/?password=hunter2");
+                tracing::warn!("camera gate is away");
+            });
+            let told = fs::read_to_string(&path).unwrap();
+            assert!(told.contains("camera gate") && !told.contains("hunter2"), "{told}");
+        }
+    }
 
     #[test]
     fn a_filter_that_is_none_is_named() {

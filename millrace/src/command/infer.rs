@@ -12,18 +12,13 @@ use crate::cli::InferArgs;
 use crate::screen::Screen;
 
 pub(crate) async fn run(args: InferArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
-    let mut config = args.site.load()?;
+    let mut config = args.site.load_without_streams()?;
     let chosen = args.models.into_iter().map(ModelName::new).collect::<Result<BTreeSet<_>, _>>()?;
     for name in &chosen {
         config.models.get(name).with_context(|| format!("model \"{name}\" is not defined"))?;
     }
     if !chosen.is_empty() {
-        config.models.retain(|name, _| chosen.contains(name));
-        for stream in config.streams.values_mut() {
-            let models = stream.models.take();
-            stream.models = models
-                .map(|names| names.into_iter().filter(|name| chosen.contains(name)).collect());
-        }
+        config.keep_models(|name| chosen.contains(name));
     }
     ensure!(!config.models.is_empty(), "infer: no model is defined");
     config.infer.worker = args.worker.or(config.infer.worker);

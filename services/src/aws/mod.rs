@@ -23,8 +23,18 @@ pub use task_protection::TaskProtection;
 
 /// The longest that connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest that a call may take, up to its answer, and that an answer may stand still.
+/// The longest that a call may take, up to its answer, and that an answer may stand still. What is sent with a call
+/// has time of its own ([`timeouts_to_send`]).
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A link that carries fewer bytes a second is as good as none.
+const SLOWEST_LINK: usize = 64 * 1_024;
+
+/// The timeouts of a call that sends so many bytes: the client's, and the time that a slow link needs for the bytes.
+pub(crate) fn timeouts_to_send(client: Option<&TimeoutConfig>, bytes: usize) -> TimeoutConfig {
+    let answer = client.and_then(TimeoutConfig::operation_attempt_timeout).unwrap_or(CALL_TIMEOUT);
+    let sending = Duration::from_secs((bytes / SLOWEST_LINK) as u64);
+    TimeoutConfig::builder().operation_attempt_timeout(answer + sending).build()
+}
 
 /// The SDK's default chain, without its retries: those are the callers' matter.
 pub fn chain() -> ConfigLoader {

@@ -24,6 +24,11 @@ use crate::queue::SqsQueue;
 
 /// The longest that it may take to find region and credentials and have all checks answered.
 const START_TIMEOUT: Duration = Duration::from_secs(9);
+/// How long a service that is away or throttles is asked again, and the pauses between: the calls that describe things
+/// have quotas of a few a second for a whole account, and many programs may start at once.
+const START_PATIENCE: Duration = Duration::from_secs(4);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// What is asked of a queue.
 const QUEUE_CALLS: &str = "sqs:GetQueueUrl and sqs:GetQueueAttributes";
 
@@ -68,17 +73,17 @@ async fn open_ports(
         by(
             deadline,
             || format!("open bucket {bucket:?}: s3:ListObjectsV2"),
-            S3Store::open(s3_client(sdk), &bucket)
+            || S3Store::open(s3_client(sdk), &bucket)
         ),
         by(
             deadline,
             || format!("open delivery stream {stream:?}: firehose:DescribeDeliveryStream"),
-            FirehoseStream::open(firehose, &stream)
+            || FirehoseStream::open(firehose.clone(), &stream)
         ),
         by(
             deadline,
             || format!("open reply queue {:?}: {QUEUE_CALLS}", reply_queue.unwrap_or_default()),
-            ReplyQueueFeed::open(sqs.clone(), reply_queue)
+            || ReplyQueueFeed::open(sqs.clone(), reply_queue)
         ),
         open_queues(&sqs, config, deadline),
     );
@@ -110,7 +115,7 @@ async fn open_queues(sqs: &Client, config: &Config, deadline: Instant) -> OpenQu
         let tries = config.queue.max_receives;
         opening.spawn(async move {
             let asking = || format!("open queue {name:?}: {QUEUE_CALLS}");
-            let queue = by(deadline, asking, open_queue(sqs, &name, tries)).await;
+            let queue = by(deadline, asking, || open_queue(sqs.clone(), &name, tries)).await;
             (model, queue)
         });
     }
@@ -131,13 +136,30 @@ async fn open_queue(sqs: Client, name: &str, tries: u32) -> Result<SqsQueue, Por
     Err(PortError::because(ErrorKind::Invalid, format!("open queue {name:?}"), cause))
 }
 
-/// What `opening` comes to, or that `asking` gave no answer by the deadline.
-async fn by<T>(
+/// What `opening` comes to, tried again for a while where that may help, or that `asking` gave no answer by the deadline.
+async fn by<T, F: Future<Output = Result<T, PortError>>>(
     deadline: Instant,
     asking: impl FnOnce() -> String,
-    opening: impl Future<Output = Result<T, PortError>>,
+    opening: impl Fn() -> F,
 ) -> Result<T, PortError> {
-    timeout_at(deadline, opening).await.unwrap_or_else(|_| Err(no_answer(asking())))
+    let opened = timeout_at(deadline, open_patiently(opening)).await;
+    opened.unwrap_or_else(|_| Err(no_answer(asking())))
+}
+
+async fn open_patiently<T, F: Future<Output = Result<T, PortError>>>(
+    opening: impl Fn() -> F,
+) -> Result<T, PortError> {
+    let patient_until = Instant::now() + START_PATIENCE;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        match opening().await {
+            Err(error) if error.is_retryable() && Instant::now() + pause < patient_until => {}
+            opened => return opened,
+        }
+        // Programs that start together shall not ask together again.
+        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 fn no_answer(attempt: String) -> PortError {

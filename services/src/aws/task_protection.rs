@@ -116,15 +116,21 @@ impl TaskProtection {
         let answered = timeout(ANSWER_TIMEOUT, self.client.request(request)).await;
         let answer =
             answered.map_err(|error| away(error.into()))?.map_err(|error| away(error.into()))?;
-        if answer.status().is_success() {
-            return Ok(());
-        }
         let status = answer.status();
         let told = timeout(ANSWER_TIMEOUT, Limited::new(answer, MAX_ANSWER_BYTES).collect()).await;
-        let told = told.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+        let told = told.map_err(|error| away(error.into()))?.map_err(away)?.to_bytes();
+        if is_granted(&told, wish) {
+            return Ok(());
+        }
         let cause = format!("HTTP {status}: {}", String::from_utf8_lossy(&told).trim());
         Err(PortError::because(ErrorKind::Denied, attempt(), cause))
     }
+}
+
+/// Tells whether the agent's answer is the wish: a `failure` comes with HTTP 200, too.
+fn is_granted(answer: &[u8], wish: Wish) -> bool {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    answer["protection"]["ProtectionEnabled"] == (wish == Wish::Protect)
 }
 
 fn body(wish: Wish) -> String {
@@ -169,7 +175,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_agent_is_told_what_it_expects() {
-        let agent = Scripted::start([Reply::ok("{}"), Reply::ok("{}")]).await;
+        let granted = |is_protected: bool| {
+            let protection = serde_json::json!({ "ProtectionEnabled": is_protected });
+            Reply::ok(serde_json::json!({ "protection": protection }).to_string())
+        };
+        let agent = Scripted::start([granted(true), granted(false)]).await;
         let protection = TaskProtection::at(agent.url());
         protection.ask(Wish::Protect).await.unwrap();
         protection.ask(Wish::Release).await.unwrap();
@@ -183,11 +193,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_is_said_in_the_agents_words() {
-        let agent =
-            Scripted::start([Reply::status(400).body("{\"failure\": \"DEPLOYMENT\"}")]).await;
-        let error = TaskProtection::at(agent.url()).ask(Wish::Protect).await.unwrap_err();
-        let expected =
-            "ask ECS agent to protect: HTTP 400 Bad Request: {\"failure\": \"DEPLOYMENT\"}";
-        assert_eq!(error.to_string(), expected);
+        let blocked = r#"{"failure":{"Arn":"task","Reason":"DEPLOYMENT_BLOCKED","Detail":null}}"#;
+        let wrong = r#"{"error":{"Code":"AccessDeniedException","Message":"not authorized"}}"#;
+        for (status, answer, told) in [
+            (200, blocked, "HTTP 200 OK: {\"failure\":{"),
+            (400, wrong, "HTTP 400 Bad Request: {\"error\":{"),
+            (200, "not JSON", "HTTP 200 OK: not JSON"),
+        ] {
+            let agent = Scripted::start([Reply::status(status).body(answer)]).await;
+            let error = TaskProtection::at(agent.url()).ask(Wish::Protect).await.unwrap_err();
+            let error = error.to_string();
+            assert!(error.starts_with(&format!("ask ECS agent to protect: {told}")), "{error}");
+        }
     }
 }

@@ -9,6 +9,8 @@ use super::schema::{
     SampleConfig, StreamConfig, TelemetryConfig,
 };
 use super::value::Span;
+use crate::delivery::MAX_BATCH_BYTES;
+use crate::id::ModelName;
 
 /// A key's path, and what is wrong with it.
 pub(super) type Violation = (Vec<String>, Problem);
@@ -21,6 +23,12 @@ impl Config {
     /// Names the first key that breaks a rule.
     pub fn check(&self) -> Result<(), ConfigError> {
         check(self).map_err(|(path, problem)| ConfigError::new(Place::Program, path, problem))
+    }
+
+    /// Leaves out the other models.
+    pub fn keep_models(&mut self, is_kept: impl Fn(&ModelName) -> bool) {
+        self.models.retain(|name, _| is_kept(name));
+        self.aws.fifo.retain(is_kept);
     }
 }
 
@@ -85,6 +93,11 @@ const fn ms(millis: u64) -> Span {
 }
 
 const DAY: Span = ms(86_400_000);
+/// SQS ends a lease 12 hours after the receive, and refuses to extend it past that: with longer leases, an extension
+/// would run into it early.
+const LONGEST_LEASE: Span = ms(3_600_000);
+/// Half of it are rows that wait to be filed, the other half is room for the largest put.
+const LEAST_BUFFER_BYTES: u64 = 2 * MAX_BATCH_BYTES as u64;
 
 fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     check_url(stream, &at.to("url"))?;
@@ -207,8 +220,8 @@ fn check_receive(receive: &ReceiveConfig, at: &Key) -> Checked {
 fn check_infer(infer: &InferConfig, at: &Key) -> Checked {
     at.within("instances", infer.instances as u64, 0, 256)?;
     at.within("prefetch", infer.prefetch as u64, 1, 64)?;
-    at.span("lease", infer.lease, ms(1_000), ms(43_200_000))?;
-    at.span("wait", infer.wait, ms(10), ms(20_000))?;
+    at.span("lease", infer.lease, ms(1_000), LONGEST_LEASE)?;
+    at.span("wait", infer.wait, ms(10), ms(5_000))?;
     at.within("max_pixels", infer.max_pixels, 256, 1 << 30)
 }
 
@@ -220,7 +233,7 @@ fn check_queue(queue: &QueueConfig, at: &Key) -> Checked {
 fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
     at.within("max_rows", delivery.max_rows.into(), 1, 10_000_000)?;
     at.span("max_age", delivery.max_age, ms(100), DAY)?;
-    at.within("max_bytes", delivery.max_bytes.bytes(), 1 << 20, 1 << 40)
+    at.within("max_bytes", delivery.max_bytes.bytes(), LEAST_BUFFER_BYTES, 1 << 40)
 }
 
 fn check_telemetry(telemetry: &TelemetryConfig, at: &Key) -> Checked {
@@ -231,15 +244,25 @@ fn check_telemetry(telemetry: &TelemetryConfig, at: &Key) -> Checked {
     if let Some(listen) = telemetry.listen.as_ref().filter(|text| !is_address(text)) {
         return Err(at.to("listen").wrong(format!("{listen:?}"), "HOST:PORT"));
     }
-    match telemetry.otlp.as_deref() {
-        Some(otlp) if !otlp.starts_with("http://") => {
-            return Err(at.to("otlp").wrong(format!("{otlp:?}"), "http://HOST:PORT"));
-        }
-        _ => {}
+    if let Some(otlp) = &telemetry.otlp {
+        check_otlp(otlp, at.to("otlp"))?;
     }
     if (0.0..=1.0).contains(&telemetry.trace_ratio) {
         Ok(())
     } else {
         Err(at.to("trace_ratio").wrong(telemetry.trace_ratio, "0 to 1"))
+    }
+}
+
+/// The endpoint is named in the log: it holds no secrets.
+fn check_otlp(otlp: &str, at: Key) -> Checked {
+    if otlp.contains(['@', '?']) {
+        let words = "must not hold a user name, a password or a query, for it is logged: \
+                     set OTEL_EXPORTER_OTLP_HEADERS";
+        return Err(at.rule(words));
+    }
+    match otlp.strip_prefix("http://") {
+        Some(rest) if !rest.starts_with(['/', ':']) && !rest.is_empty() => Ok(()),
+        _ => Err(at.wrong(format!("{otlp:?}"), "http://HOST:PORT")),
     }
 }

@@ -45,15 +45,19 @@ impl Fault {
 }
 
 fn hide(problem: Problem, hidden: Option<&Hidden>) -> Problem {
-    let name = match hidden {
-        None => return problem,
-        Some(Hidden::Secret) => "a value that is not shown".to_owned(),
-        Some(Hidden::Variable(variable)) => format!("the value of ${{{variable}}}"),
-    };
-    match problem {
-        Problem::Wrong { wanted, .. } => Problem::Wrong { found: name, wanted },
-        Problem::Rule(_) => Problem::Rule(format!("{name} is not allowed here")),
-        other => other,
+    match (problem, hidden) {
+        (Problem::Rule(_), Some(hidden)) => Problem::Rule(format!("{hidden} is not allowed here")),
+        (problem, hidden) => hide_found(problem, hidden),
+    }
+}
+
+/// The problem without the value that was found, if that must not be shown.
+pub(super) fn hide_found(problem: Problem, hidden: Option<&Hidden>) -> Problem {
+    match (problem, hidden) {
+        (Problem::Wrong { wanted, .. }, Some(hidden)) => {
+            Problem::Wrong { found: hidden.to_string(), wanted }
+        }
+        (problem, _) => problem,
     }
 }
 

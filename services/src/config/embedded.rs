@@ -8,10 +8,12 @@ use crate::queue::QueueOptions;
 impl Config {
     /// How the embedded backend behaves.
     pub fn embedded_options(&self) -> EmbeddedOptions {
+        let standard = FilingPolicy::default();
         let filing = FilingPolicy {
+            // A full buffer takes no rows: its files are made before that.
+            max_bytes: standard.max_bytes.min(self.delivery.max_bytes.bytes() / 2),
             max_rows: self.delivery.max_rows,
             max_age: self.delivery.max_age.duration(),
-            ..FilingPolicy::default()
         };
         EmbeddedOptions {
             queue: QueueOptions {

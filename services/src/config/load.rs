@@ -2,10 +2,10 @@
 //! file, the file over the defaults.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::check;
-use super::decode::decode;
+use super::check::{Checked, check};
+use super::decode::{decode, hide_found};
 use super::error::{ConfigError, Place, Problem};
 use super::fill::fill;
 use super::schema::{Backend, Config};
@@ -16,6 +16,9 @@ const PREFIX: &str = "MILLRACE_";
 
 /// Variables with the prefix that are no keys: the programs read them themselves.
 const NOT_KEYS: [&str; 3] = ["MILLRACE_CONFIG", "MILLRACE_LOG", "MILLRACE_LOG_FORMAT"];
+
+/// The configuration file of a folder.
+const FILE: &str = "millrace.toml";
 
 /// Keys that flags of the command line set.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,12 @@ impl Overrides {
     }
 }
 
+/// The configuration file: the one that is named, or the working folder's `millrace.toml` if it has one.
+pub fn find_file(named: Option<&Path>) -> Option<PathBuf> {
+    let own = || Some(PathBuf::from(FILE)).filter(|file| file.exists());
+    named.map(Path::to_owned).or_else(own)
+}
+
 /// Loads the configuration from a file (defaults alone without one), this process's environment, and flags.
 ///
 /// Relative paths in the file (`data`, `models.*.path`, `models.*.manifest`, `file:` URLs) are relative to the
@@ -40,9 +49,7 @@ impl Overrides {
 /// # Errors
 /// Names the place, the key, what was found and what was wanted; never a secret.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
-    let environment = environment();
-    let Some(file) = file else { return parse(None, &environment, overrides) };
-    parse(Some((&read(file)?, file)), &environment, overrides)
+    load_keys(file, overrides, |_| true, check)
 }
 
 fn read(file: &Path) -> Result<String, ConfigError> {
@@ -60,19 +67,7 @@ pub fn parse(
     environment: &BTreeMap<String, String>,
     overrides: &Overrides,
 ) -> Result<Config, ConfigError> {
-    let mut tree = match text {
-        Some((text, file)) => Node::parse(text, file)?,
-        None => Node::empty(Place::Program),
-    };
-    fill(&mut tree, &mut Vec::new(), environment)?;
-    lay_over(&mut tree, environment, overrides);
-    let mut config: Config = decode(&tree)?;
-    check::check(&config)
-        .map_err(|(path, problem)| ConfigError::new(tree.place_of(&path).clone(), path, problem))?;
-    if let Some((_, file)) = text {
-        resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
-    }
-    Ok(config)
+    parse_keys(text, environment, overrides, |_| true, check)
 }
 
 /// Loads where the data is and no more (`data` and `backend`; on AWS also `aws`, `models` and `queue`, for the
@@ -82,43 +77,61 @@ pub fn parse(
 /// # Errors
 /// As [`load`], for what concerns these keys.
 pub fn load_place(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
-    let config = load_keys(&["data", "backend"], file, overrides)?;
+    let load_only =
+        |keys: &[&str]| load_keys(file, overrides, |key| keys.contains(&key), |_| Ok(()));
+    let config = load_only(&["data", "backend"])?;
     match config.backend {
         Backend::Embedded => Ok(config),
-        Backend::Aws => load_keys(&["data", "backend", "aws", "models", "queue"], file, overrides),
+        Backend::Aws => load_only(&["data", "backend", "aws", "models", "queue"]),
     }
 }
 
-/// Loads what a running system is besides its streams: where its data is, its models and how they are asked. Needs no
-/// variable that a password is filled from.
+/// Loads everything but the streams, for programs that never ask a camera: they need no variable that a password is
+/// filled from.
 ///
 /// # Errors
-/// As [`load`], for what concerns these keys.
+/// As [`load`], for what does not concern the streams.
 pub fn load_without_streams(
     file: Option<&Path>,
     overrides: &Overrides,
 ) -> Result<Config, ConfigError> {
-    let keys = ["data", "backend", "aws", "models", "infer", "queue", "delivery"];
-    load_keys(&keys, file, overrides)
+    load_keys(file, overrides, |key| key != "streams", check)
 }
 
+/// Loads the keys that are wanted, and checks them together.
 fn load_keys(
-    keys: &[&str],
     file: Option<&Path>,
     overrides: &Overrides,
+    is_wanted: impl Fn(&str) -> bool,
+    check: impl Fn(&Config) -> Checked,
 ) -> Result<Config, ConfigError> {
-    let mut tree = match file {
-        Some(file) => Node::parse(&read(file)?, file)?,
+    let text = file.map(|file| Ok((read(file)?, file))).transpose()?;
+    let text = text.as_ref().map(|(text, file)| (text.as_str(), *file));
+    parse_keys(text, &environment(), overrides, is_wanted, check)
+}
+
+fn parse_keys(
+    text: Option<(&str, &Path)>,
+    environment: &BTreeMap<String, String>,
+    overrides: &Overrides,
+    is_wanted: impl Fn(&str) -> bool,
+    check: impl Fn(&Config) -> Checked,
+) -> Result<Config, ConfigError> {
+    let mut tree = match text {
+        Some((text, file)) => Node::parse(text, file)?,
         None => Node::empty(Place::Program),
     };
-    tree.keep_only(keys);
-    let mut environment = environment();
-    fill(&mut tree, &mut Vec::new(), &environment)?;
-    let is_kept = |path: Vec<String>| path.first().is_some_and(|key| keys.contains(&key.as_str()));
-    environment.retain(|variable, _| key_path(variable).is_some_and(is_kept));
-    lay_over(&mut tree, &environment, overrides);
+    tree.keep_only(&is_wanted);
+    fill(&mut tree, &mut Vec::new(), environment)?;
+    lay_over(&mut tree, environment, overrides);
+    tree.keep_only(&is_wanted);
+    tree.hide_secrets();
     let mut config: Config = decode(&tree)?;
-    if let Some(file) = file {
+    check(&config).map_err(|(path, problem)| {
+        let hidden = tree.get(&path).and_then(|node| node.hidden.as_ref());
+        ConfigError::new(tree.place_of(&path).clone(), path, hide_found(problem, hidden))
+    })?;
+    if let Some((_, file)) = text {
         resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
     }
     Ok(config)

@@ -12,6 +12,7 @@ mod embedded;
 mod error;
 mod fill;
 mod load;
+mod mask;
 mod schema;
 mod tree;
 mod twice;
@@ -23,7 +24,8 @@ mod reference;
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
-pub use load::{Overrides, load, load_place, load_without_streams, parse, schema_json};
+pub use load::{Overrides, find_file, load, load_place, load_without_streams, parse, schema_json};
+pub use mask::masked;
 pub use schema::{
     AwsConfig, Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice,
     Pick, QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, TelemetryConfig,

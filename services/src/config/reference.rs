@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Config, Overrides, parse, schema_json};
+use super::{Config, Overrides, load_without_streams, parse, schema_json};
 
 /// The page's sections, and the type whose keys each lists.
 const SECTIONS: [(&str, &str, Option<&str>); 10] = [
@@ -71,6 +71,18 @@ fn the_documented_defaults_are_the_defaults() {
         }
     }
     assert_eq!(format!("{:?}", read(&spelled_out)), format!("{:?}", read("")));
+}
+
+#[test]
+fn workers_run_from_the_readme_s_example_without_the_camera_s_password() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(example.contains("\"${GATE_PASSWORD}\""), "{example}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, example.replace("GATE_PASSWORD", "NOT_SET_HERE")).unwrap();
+    let config = load_without_streams(Some(file.path()), &Overrides::default()).unwrap();
+    assert_eq!(config.models.len(), 1);
 }
 
 /// The configurations that the repository hands to its readers.

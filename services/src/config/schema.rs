@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::mask::masked;
 use super::value::{Size, Span};
 use crate::id::{ModelName, StreamId};
 
@@ -100,15 +101,22 @@ pub struct StreamConfig {
 impl StreamConfig {
     /// The URL without what may be secret in it: `rtsp://***@host/path`.
     pub fn shown_url(&self) -> String {
-        let Some((scheme, rest)) = self.url.split_once("://") else { return self.url.clone() };
-        // Up to the last one: a password may hold any character, '/' and '?' by mistake too.
-        let shown = match rest.rfind('@') {
-            Some(at) => format!("{scheme}://***{}", &rest[at..]),
-            None => self.url.clone(),
+        if self.url.starts_with("file:") || self.url.starts_with("scene:") {
+            return self.url.clone();
+        }
+        let is_scheme = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric());
+        let parts = self.url.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
+        let Some((scheme, rest)) = parts else { return "***".to_owned() };
+        // Up to the last '@': a password may hold any character, '/' and '?' by mistake too.
+        let (user, rest) = match rest.rsplit_once('@') {
+            // Nobody can tell whether the '@' ends a password, or is part of one in the query.
+            Some((before, _)) if before.contains('?') => return format!("{scheme}://***"),
+            Some((_, rest)) => ("***@", rest),
+            None => ("", rest),
         };
-        match shown.split_once('?') {
-            Some((path, _)) if scheme == "rtsp" => format!("{path}?***"),
-            _ => shown,
+        match rest.split_once('?') {
+            Some((path, _)) => format!("{scheme}://{user}{}?***", masked(path)),
+            None => format!("{scheme}://{user}{}", masked(rest)),
         }
     }
 
@@ -339,7 +347,7 @@ impl Default for InferConfig {
 pub struct QueueConfig {
     /// Receives before a message goes to the dead letters.
     pub max_receives: u32,
-    /// Most bytes of the messages of one queue; past it, senders keep theirs in the spool.
+    /// Most bytes of one queue, messages and dead letters together; past it, senders keep theirs in the spool.
     pub max_bytes: Size,
 }
 

@@ -96,6 +96,18 @@ fn bounds_are_part_of_the_message() {
 }
 
 #[test]
+fn what_would_stop_workers_is_beyond_the_bounds() {
+    for (line, part) in [
+        ("infer.lease = \"3601s\"", "wanted 1s to 3600s"),
+        ("infer.wait = \"6s\"", "wanted 10ms to 5s"),
+        ("delivery.max_bytes = \"7 MiB\"", "wanted 8388608 to"),
+    ] {
+        assert!(error(line).contains(part), "{line}: {}", error(line));
+    }
+    assert!(read("infer.lease = \"1h\"\ninfer.wait = \"5s\"\n").is_ok());
+}
+
+#[test]
 fn two_streams_with_one_id_are_named_with_both_lines() {
     let text = format!(
         "{GATE}\n[models.m]\nalgorithm = \"circles\"\n\n[ streams.\"gate\" ]\nurl = \"scene:\"\n"
@@ -169,8 +181,84 @@ fn a_password_is_in_no_error_and_no_debug_text() {
     assert!(!format!("{config:?}").contains("hunter2"));
     assert_eq!(stream(&config, "gate").shown_url(), "rtsp://***@10.0.0.5/main");
     let mut mistaken = stream(&config, "gate").clone();
-    mistaken.url = "rtsp://viewer:pa/s?s@10.0.0.5/main".to_owned();
-    assert_eq!(mistaken.shown_url(), "rtsp://***@10.0.0.5/main");
+    for (url, shown) in [
+        ("rtsp://viewer:pa/ss@10.0.0.5/main", "rtsp://***@10.0.0.5/main"),
+        ("rtsp://viewer:pa/s?s@10.0.0.5/main", "rtsp://***"),
+        ("rtsp://10.0.0.5/main?password=p@ss", "rtsp://***"),
+        ("RTSP://viewer:pass@10.0.0.5/main?token=pass", "RTSP://***@10.0.0.5/main?***"),
+        (
+            "rtsp://10.0.0.9/user=me_password=pass_1/live",
+            "rtsp://10.0.0.9/user=me_password=***/live",
+        ),
+        ("viewer:pass@rtsp://10.0.0.5/main", "***"),
+        ("viewer:pass@10.0.0.5/main", "***"),
+        ("scene:?seed=2", "scene:?seed=2"),
+        ("file:clips/a@b.mp4", "file:clips/a@b.mp4"),
+    ] {
+        mistaken.url = url.to_owned();
+        assert_eq!(mistaken.shown_url(), shown);
+    }
+}
+
+#[test]
+fn a_password_in_a_mistyped_url_is_not_shown() {
+    for url in [
+        "admin:s3cret@10.0.0.5/stream",
+        "rtsp:/admin:s3cret@10.0.0.5/s",
+        "rtsp//admin:s3cret@h/p",
+        "rtsps://10.0.0.5/s?token=s3cret",
+        "RTSP://10.0.0.5/s?password=s3cret",
+        "http://10.0.0.5/s?pwd=s3cret",
+        "s3cret@rtsp://h",
+    ] {
+        let quoted = format!("{url:?}");
+        let in_file = format!("[streams.g]\nurl = {quoted}\n");
+        let filled = "[streams.g]\nurl = \"${CAM}\"\n";
+        let mut flags = Overrides::default();
+        flags.set("URL", &["streams", "probed", "url"], url);
+        let config = read("[streams.g]\nurl = \"scene:\"\n").unwrap();
+        let made = Config {
+            streams: config
+                .streams
+                .into_iter()
+                .map(|(id, stream)| (id, StreamConfig { url: url.to_owned(), ..stream }))
+                .collect(),
+            ..read("").unwrap()
+        };
+        for error in [
+            read(&in_file),
+            read_with(filled, &[("CAM", url)]),
+            read_with("", &[("MILLRACE_STREAMS__G__URL", url)]),
+            parse(None, &BTreeMap::new(), &flags),
+            made.check().map(|()| made),
+        ] {
+            let error = error.unwrap_err().to_string();
+            assert!(!error.contains("s3cret") && error.contains("wanted rtsp://HOST"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_password_in_the_wrong_place_is_not_shown() {
+    let url = "rtsp://u:s3cret@h/s";
+    for error in [
+        read(&format!("[streams]\ngate = \"{url}\"\n")),
+        read("[streams]\ngate = [\"admin:s3cret@h\"]\n"),
+        read(&format!("streams = \"{url}\"\n")),
+        read(&format!("[streams.g]\nurl = {url}\n")),
+        read("[streams.g]\nurl = \"rtsp://h\"\npassword = 1234567890123456789012\n"),
+        read_with("", &[("MILLRACE_STREAMS__G", url)]),
+        read_with("", &[("MILLRACE_STREAMS", url)]),
+        read("[telemetry]\notlp = \"https://api:s3cret@otlp.vendor.io\"\n"),
+        read_with("[infer]\nwait = \"${PW}\"\n", &[("PW", "20121122s")]),
+    ] {
+        let error = error.unwrap_err().to_string();
+        assert!(!error.contains("s3cret") && !error.contains("2012"), "{error}");
+    }
+    assert_eq!(
+        error(&format!("[streams]\ngate = \"{url}\"\n")),
+        "etc/millrace.toml:2:8: key \"streams.gate\": found a value that is not shown, wanted struct StreamConfig"
+    );
 }
 
 #[test]
@@ -257,12 +345,25 @@ fn what_is_not_of_a_stream_is_known_without_the_passwords() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("millrace.toml");
     let text = "[streams.gate]\nurl = \"rtsp://h/\"\npassword = \"${UNSET}\"\n\
-                [models.m]\nalgorithm = \"circles\"\n[infer]\nwait = \"7s\"\n\
+                [models.m]\nalgorithm = \"circles\"\n[infer]\nwait = \"3s\"\n\
                 [aws]\nfifo = [\"m\"]\n";
-    std::fs::write(&file, text).unwrap();
-    let config = load_without_streams(Some(&file), &Overrides::default()).unwrap();
-    assert_eq!(config.infer.wait.duration(), Duration::from_secs(7));
+    let load_text = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        load_without_streams(Some(&file), &Overrides::default())
+    };
+    let config = load_text(&format!("{text}[telemetry]\nlisten = \"[::1]:9\"\n")).unwrap();
+    assert_eq!(config.infer.wait.duration(), Duration::from_secs(3));
     assert_eq!((config.models.len(), config.aws.fifo.len(), config.streams.len()), (1, 1, 0));
+    assert_eq!(config.telemetry.listen.as_deref(), Some("[::1]:9"));
+    for (wrong, part) in [
+        ("[queue]\nmax_receives = 0\n", "found 0, wanted 1 to 1000"),
+        ("[telemetry]\notlp = \"otel\"\n", "wanted http://HOST:PORT"),
+        ("[infr]\nwait = \"1s\"\n", "did you mean \"infer\"?"),
+        ("[models.n]\n", "needs \"path\""),
+    ] {
+        let error = load_text(&format!("{text}{wrong}")).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]
@@ -278,6 +379,10 @@ fn telemetry_is_served_and_sent_where_somebody_can_listen() {
             "otlp = \"otel:4318\"",
             "key \"telemetry.otlp\": found \"otel:4318\", wanted http://HOST:PORT",
         ),
+        ("otlp = \"http://\"", "wanted http://HOST:PORT"),
+        ("otlp = \"http://:4318\"", "wanted http://HOST:PORT"),
+        ("otlp = \"http://api:t0ken@otel:4318\"", "OTEL_EXPORTER_OTLP_HEADERS"),
+        ("otlp = \"http://otel:4318/?key=t0ken\"", "OTEL_EXPORTER_OTLP_HEADERS"),
         ("trace_ratio = 1.5", "key \"telemetry.trace_ratio\": found 1.5, wanted 0 to 1"),
     ] {
         let error = error(&format!("[telemetry]\n{line}\n"));

@@ -1,6 +1,7 @@
 //! The configuration before it has types: values, and where each of them stands.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -25,6 +26,16 @@ pub(super) enum Hidden {
     Variable(String),
 }
 
+/// What is said in the value's place.
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret => f.write_str("a value that is not shown"),
+            Self::Variable(variable) => write!(f, "the value of ${{{variable}}}"),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// Text of the file.
@@ -45,8 +56,10 @@ pub(super) struct Entry {
     pub(super) node: Node,
 }
 
+/// The table whose entries are streams. A URL that stands where one of them is wanted may hold a password.
+const STREAMS: &str = "streams";
 /// Keys whose values may hold a password.
-const SECRET_KEYS: [&str; 3] = ["url", "username", "password"];
+const SECRET_KEYS: [&str; 4] = [STREAMS, "url", "username", "password"];
 
 impl Node {
     /// The tree of a configuration in which nothing is said.
@@ -78,18 +91,40 @@ impl Node {
             unreachable!("it was made a table above")
         };
         let key = table.keys().find(|key| same_name(key, first)).unwrap_or(first).clone();
-        let hidden = SECRET_KEYS.contains(&key.as_str()).then_some(Hidden::Secret);
         let entry = table.entry(key).or_insert_with(|| Entry {
             key_place: place.clone(),
-            node: Self { hidden, ..Self::empty(place.clone()) },
+            node: Self::empty(place.clone()),
         });
         entry.node.set(rest, text, place);
     }
 
-    /// Removes all other keys.
-    pub(super) fn keep_only(&mut self, keys: &[&str]) {
+    /// Removes the other keys of the root.
+    pub(super) fn keep_only(&mut self, is_wanted: impl Fn(&str) -> bool) {
         if let Value::Table(table) = &mut self.value {
-            table.retain(|name, _| keys.contains(&name.as_str()));
+            table.retain(|name, _| is_wanted(name));
+        }
+    }
+
+    /// Marks every value that may hold a password.
+    pub(super) fn hide_secrets(&mut self) {
+        self.hide_secrets_of("", false);
+    }
+
+    fn hide_secrets_of(&mut self, key: &str, is_secret: bool) {
+        match &mut self.value {
+            Value::Table(table) => {
+                for (name, entry) in table {
+                    let is_secret = key == STREAMS || SECRET_KEYS.contains(&name.as_str());
+                    entry.node.hide_secrets_of(name, is_secret);
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    item.hide_secrets_of(key, is_secret);
+                }
+            }
+            _ if is_secret => self.hidden = Some(Hidden::Secret),
+            _ => {}
         }
     }
 
@@ -104,7 +139,8 @@ impl Node {
         )
     }
 
-    fn get(&self, path: &[String]) -> Option<&Self> {
+    /// The value at a path.
+    pub(super) fn get(&self, path: &[String]) -> Option<&Self> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         match &self.value {
             Value::Table(table) => table.get(first)?.node.get(rest),
@@ -153,27 +189,27 @@ fn convert_table(table: &DeTable<'_>, lines: &Lines<'_>) -> Result<Value, Config
     for (key, value) in table {
         let place = lines.place(value.span().start);
         let value = convert(value.get_ref(), &place, lines)?;
-        let hidden = SECRET_KEYS.contains(&key.get_ref().as_ref()).then_some(Hidden::Secret);
         let key_place = lines.place(key.span().start);
-        let node = Node { value, place, hidden };
+        let node = Node { value, place, hidden: None };
         entries.insert(key.get_ref().to_string(), Entry { key_place, node });
     }
     Ok(Value::Table(entries))
 }
 
 fn convert(value: &DeValue<'_>, place: &Place, lines: &Lines<'_>) -> Result<Value, ConfigError> {
-    let too_large = |text: &str| {
-        let problem =
-            Problem::Wrong { found: text.to_owned(), wanted: "a smaller number".to_owned() };
+    // Its digits may be a password that somebody left the quotes out of.
+    let too_large = || {
+        let [found, wanted] = ["a number of too many digits", "a smaller one"].map(str::to_owned);
+        let problem = Problem::Wrong { found, wanted };
         ConfigError::new(place.clone(), Vec::new(), problem)
     };
     Ok(match value {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
             .map(Value::Integer)
-            .map_err(|_| too_large(integer.as_str()))?,
+            .map_err(|_| too_large())?,
         DeValue::Float(float) => {
-            float.as_str().parse().map(Value::Float).map_err(|_| too_large(float.as_str()))?
+            float.as_str().parse().map(Value::Float).map_err(|_| too_large())?
         }
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::Datetime(time) => Value::Text(time.to_string()),

@@ -11,13 +11,14 @@
 //! A crash between any two repeats the steps after the seal with the same rows and the same name. What lists the
 //! table by the buffer ([`snapshot`](super::snapshot())) sees a row once at any moment.
 
+use std::convert::Infallible;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
 use super::buffer::{self, Batch, FORMAT, FiledPart, OpenHour};
 use super::parquet::PartWriter;
@@ -29,6 +30,8 @@ use crate::time::CaptureTime;
 
 /// How often the buffer is looked at, when all is well.
 const TICK: Duration = Duration::from_secs(1);
+/// The longest that filing may hold up an end.
+const LAST_PASS: Duration = Duration::from_secs(3);
 /// How often it is looked at, at least, when filing fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Rows that are in memory at once.
@@ -37,7 +40,7 @@ const CHUNK_ROWS: u32 = 4_096;
 /// When rows become a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilingPolicy {
-    /// An hour's rows are filed when they are this many bytes as JSON.
+    /// Rows are filed, the oldest hour's first, while those of all hours are this many bytes as JSON.
     pub max_bytes: u64,
     /// An hour's rows are filed when there are this many; no file has more.
     pub max_rows: u32,
@@ -52,9 +55,10 @@ impl Default for FilingPolicy {
 }
 
 impl FilingPolicy {
-    fn is_due(&self, open: &OpenHour, now: CaptureTime) -> bool {
+    /// Tells whether an hour's rows are due, of `held` bytes of rows in all.
+    fn is_due(&self, open: &OpenHour, held: i64, now: CaptureTime) -> bool {
         let age = u64::try_from(now.0.saturating_sub(open.oldest.0)).unwrap_or(0);
-        open.bytes >= i64::try_from(self.max_bytes).unwrap_or(i64::MAX)
+        held >= i64::try_from(self.max_bytes).unwrap_or(i64::MAX)
             || open.rows >= i64::from(self.max_rows)
             || Duration::from_micros(age) >= self.max_age
     }
@@ -86,9 +90,23 @@ impl Filer {
         Ok(Self { work: Arc::new(Work::open(table, policy, clock)?) })
     }
 
-    /// Files what is due, and what a crash left half filed, until told to stop. Buffered rows stay buffered
-    /// then: they are durable.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    /// Files what is due, and what a crash left half filed, while `work` delivers rows; then all rows, so that whoever
+    /// reads the files alone finds them. What that has no time for stays buffered: it is durable.
+    pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
+        let done = tokio::select! {
+            biased;
+            done = work => done,
+            never = self.file_when_due() => match never {},
+        };
+        match timeout(LAST_PASS, self.file_all()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "filing failed; the rows stay in the buffer"),
+            Err(_) => tracing::info!("rows stay in the buffer: filing them takes too long"),
+        }
+        done
+    }
+
+    async fn file_when_due(&self) -> Infallible {
         let mut pause = TICK;
         loop {
             match self.file_due().await {
@@ -103,11 +121,7 @@ impl Filer {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -119,7 +133,7 @@ impl Filer {
         self.blocking(|work| {
             let lock = work.lock_file()?;
             match lock.try_lock() {
-                Ok(()) => work.pass(|open| work.policy.is_due(open, work.clock.now())),
+                Ok(()) => work.pass(|open, held| work.policy.is_due(open, held, work.clock.now())),
                 Err(TryLockError::WouldBlock) => Ok(Filed::default()),
                 Err(TryLockError::Error(error)) => Err(work.lock_failed(error)),
             }
@@ -136,7 +150,7 @@ impl Filer {
             let lock = work.lock_file()?;
             lock.lock().map_err(|error| work.lock_failed(error))?;
             let begun = work.clock.now();
-            work.pass(|open| open.oldest <= begun)
+            work.pass(|open, _| open.oldest <= begun)
         })
         .await
     }
@@ -184,7 +198,7 @@ impl Work {
     }
 
     /// Files what is sealed, then hour by hour what is due.
-    fn pass(&self, is_due: impl Fn(&OpenHour) -> bool) -> Result<Filed, PortError> {
+    fn pass(&self, is_due: impl Fn(&OpenHour, i64) -> bool) -> Result<Filed, PortError> {
         let mut filed = Filed::default();
         loop {
             while let Some(batch) = buffer::sealed(&self.database)? {
@@ -192,7 +206,8 @@ impl Work {
                 filed.files += 1;
             }
             let open = buffer::open_hours(&self.database)?;
-            let Some(due) = open.into_iter().find(&is_due) else {
+            let held = open.iter().map(|hour| hour.bytes).sum();
+            let Some(due) = open.into_iter().find(|hour| is_due(hour, held)) else {
                 return Ok(filed);
             };
             buffer::seal(&self.database, due.hour, self.policy.max_rows)?;
@@ -269,13 +284,13 @@ mod tests {
     fn rows_are_due_by_size_count_or_age_and_not_before() {
         let policy =
             FilingPolicy { max_bytes: 100, max_rows: 10, max_age: Duration::from_secs(60) };
-        let young = OpenHour { hour: Hour(0), rows: 9, bytes: 99, oldest: START };
+        let young = OpenHour { hour: Hour(0), rows: 9, bytes: 50, oldest: START };
         let now = CaptureTime(START.0 + 59_999_999);
-        assert!(!policy.is_due(&young, now));
-        assert!(policy.is_due(&OpenHour { bytes: 100, ..young }, now));
-        assert!(policy.is_due(&OpenHour { rows: 10, ..young }, now));
-        assert!(policy.is_due(&young, CaptureTime(START.0 + 60_000_000)));
-        assert!(!policy.is_due(&young, CaptureTime(0)), "a clock set back makes nothing due");
+        assert!(!policy.is_due(&young, 99, now));
+        assert!(policy.is_due(&young, 100, now));
+        assert!(policy.is_due(&OpenHour { rows: 10, ..young }, 99, now));
+        assert!(policy.is_due(&young, 99, CaptureTime(START.0 + 60_000_000)));
+        assert!(!policy.is_due(&young, 99, CaptureTime(0)), "a clock set back makes nothing due");
     }
 
     #[test]
@@ -286,7 +301,7 @@ mod tests {
         put(&work, 0..4);
         clock.advance(Duration::from_secs(3_600));
         put(&work, 4..5);
-        assert_eq!(work.pass(|_| true).unwrap(), Filed { files: 3, rows: 5 });
+        assert_eq!(work.pass(|_, _| true).unwrap(), Filed { files: 3, rows: 5 });
         assert_eq!(parts(table.path()), 3);
         assert!(table.path().join("detections/dt=2026-11-21/hour=12").is_dir());
         assert_eq!(frame_ids(table.path()).len(), 5);
@@ -307,15 +322,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_filer_that_is_told_to_stop_leaves_young_rows_in_the_buffer() {
+    async fn the_end_of_the_work_files_young_rows_too() {
         let table = tempfile::tempdir().unwrap();
         let clock = MadeUpClock::at(START);
         let filer = Filer::open(table.path(), FilingPolicy::default(), clock.clock()).unwrap();
-        put(&filer.work, 0..1);
-        let shutdown = CancellationToken::new();
-        shutdown.cancel();
-        filer.run(shutdown).await;
-        assert_eq!((parts(table.path()), frame_ids(table.path()).len()), (0, 1));
+        let work = async {
+            put(&filer.work, 0..1);
+            filer.file_due().await.unwrap()
+        };
+        assert_eq!(filer.beside(work).await, Filed::default());
+        assert_eq!((parts(table.path()), frame_ids(table.path()).len()), (1, 1));
     }
 
     /// Runs a pass that dies after so many durable steps.
@@ -361,7 +377,7 @@ mod tests {
                 prop_assert_eq!(seen, expected);
                 clock.advance(Duration::from_secs(1_800));
             }
-            work(table.path(), &clock).pass(|_| true).unwrap();
+            work(table.path(), &clock).pass(|_, _| true).unwrap();
             prop_assert_eq!(frame_ids(table.path()).len() as u64, accepted);
         }
     }

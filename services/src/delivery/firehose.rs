@@ -5,14 +5,15 @@
 //! record has an id. An answer that does not add up accepts nothing; sending its rows again does no harm.
 
 use async_trait::async_trait;
-use aws_sdk_firehose::Client;
 use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, PutRecordBatchResponseEntry};
+use aws_sdk_firehose::{Client, Config};
 
 use super::packing::{Limits, Record, line, pack};
 use super::{DeliveryStream, check_batch};
 use crate::aws::error::{kind_of, port_error};
+use crate::aws::timeouts_to_send;
 use crate::error::{ErrorKind, PortError};
 use crate::message::DetectionRow;
 
@@ -54,8 +55,12 @@ impl FirehoseStream {
         let attempt = format!("deliver {rows} rows to stream {:?}", self.name);
         let records = call.iter().map(|record| to_firehose(record, &attempt));
         let records = records.collect::<Result<Vec<_>, _>>()?;
-        let call_of = self.client.put_record_batch().delivery_stream_name(&self.name);
-        let answer = call_of.set_records(Some(records)).send().await;
+        let bytes = call.iter().map(|record| record.text.len()).sum();
+        let timeouts = timeouts_to_send(self.client.config().timeout_config(), bytes);
+        let patience = Config::builder().timeout_config(timeouts);
+        let asked = self.client.put_record_batch().delivery_stream_name(&self.name);
+        let asked = asked.set_records(Some(records)).customize().config_override(patience);
+        let answer = asked.send().await;
         let answer =
             answer.map_err(|error| port_error(&attempt, "firehose:PutRecordBatch", &error))?;
         outcomes(&answer, call.len(), &attempt)

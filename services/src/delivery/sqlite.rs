@@ -83,10 +83,17 @@ fn split(records: Vec<Result<String, PortError>>) -> (Vec<String>, Vec<Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::MadeUpClock;
+    use crate::config::Overrides;
+    use crate::delivery::MAX_BATCH_BYTES;
     use crate::delivery::contract::Delivered;
     use crate::delivery::tests::{frame_ids, row};
     use crate::error::ErrorKind;
+    use crate::time::CaptureTime;
 
     struct InFolder {
         table: tempfile::TempDir,
@@ -127,6 +134,33 @@ mod tests {
         assert_eq!(filer.file_all().await.unwrap().files, 1);
         folder.stream.put(&[row("gate", 1, 0)]).await.unwrap();
         assert_eq!(frame_ids(folder.table.path()).len(), 2);
+    }
+
+    /// With a file due at 8 MiB whatever the bound, nothing was filed before `max_age`.
+    #[tokio::test]
+    async fn the_least_buffer_takes_the_largest_puts_and_files_them() {
+        let text =
+            ("delivery.max_bytes = \"8 MiB\"\ndelivery.max_age = \"24h\"", Path::new("m.toml"));
+        let config = crate::config::parse(Some(text), &BTreeMap::new(), &Overrides::default());
+        let options = config.unwrap().embedded_options().delivery;
+        let table = tempfile::tempdir().unwrap();
+        let clock = MadeUpClock::at(CaptureTime(1_795_262_000_000_000));
+        let (stream, filer) =
+            BufferedDelivery::open_with_filer(table.path(), &options, &clock.clock()).unwrap();
+        let largest = MAX_BATCH_BYTES / 5 - 1_000;
+        let mut files = 0;
+        for put in 0..8 {
+            // Every other one is smaller, so that hours leave rows behind that fill no file.
+            let extra = Some("x".repeat(if put % 2 == 0 { largest } else { largest / 2 }));
+            let rows: Vec<_> = (0..5)
+                .map(|place| DetectionRow { extra: extra.clone(), ..row("gate", put, place) })
+                .collect();
+            assert!(stream.put(&rows).await.unwrap().iter().all(Result::is_ok));
+            files += filer.file_due().await.unwrap().files;
+            clock.advance(Duration::from_secs(3_600));
+        }
+        assert!(files > 0);
+        assert_eq!(frame_ids(table.path()).len(), 8 * 5);
     }
 
     #[test]

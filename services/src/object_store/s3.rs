@@ -10,16 +10,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::Object;
+use aws_sdk_s3::{Client, Config};
 use bytes::Bytes;
 
 use super::{Bucket, ObjectMeta, ObjectStore, check_key};
 use crate::aws::error::{chain, port_error, words};
+use crate::aws::timeouts_to_send;
 use crate::error::{ErrorKind, PortError};
 
 /// Most keys of one page (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>).
@@ -143,8 +144,11 @@ impl fmt::Debug for S3Store {
 impl ObjectStore for S3Store {
     async fn put(&self, key: &str, body: Bytes) -> Result<(), PortError> {
         check_key(key)?;
+        let timeouts = timeouts_to_send(self.client.config().timeout_config(), body.len());
+        let patience = Config::builder().timeout_config(timeouts);
         let call = self.client.put_object().bucket(&self.bucket).key(key).body(body.into());
-        call.send().await.map_err(self.failed("put", key, "s3:PutObject"))?;
+        let call = call.customize().config_override(patience).send();
+        call.await.map_err(self.failed("put", key, "s3:PutObject"))?;
         Ok(())
     }
 

@@ -223,10 +223,11 @@ impl Queue for SqliteQueue {
         receipts: &[Receipt],
         lease: Duration,
     ) -> Result<Vec<Outcome>, PortError> {
-        let lease_end = later(self.clock.now(), lease);
+        let clock = self.clock.clone();
         let entries = receipts.iter().map(|receipt| (receipt.clone(), ())).collect();
-        self.change("extend", entries, move |transaction, lease, ()| {
-            store::extend(transaction, lease, lease_end)
+        self.change("extend", entries, move |transaction, held, ()| {
+            // Counted from when the file is ours to write: that may have been waited for.
+            store::extend(transaction, held, later(clock.now(), lease))
         })
         .await
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
@@ -123,6 +124,22 @@ async fn a_machine_without_a_region_is_told_where_it_is_looked_for() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let expected = "find the AWS region: neither AWS_REGION nor the profile nor the machine's metadata name one";
     assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_throttled_start_is_tried_again() {
+    let asked = AtomicUsize::new(0);
+    let endpoint = Scripted::answering(move |request| match request.operation() {
+        "DescribeDeliveryStream" if asked.fetch_add(1, Ordering::Relaxed) < 3 => {
+            Reply::json_error(400, "ThrottlingException", "Rate exceeded")
+        }
+        _ => Reply::json_error(400, "AccessDeniedException", "no"),
+    })
+    .await;
+    let error = refused(made_up_chain(endpoint.url()), &config("mill", "")).await;
+    assert_told(&error.to_string(), "firehose:DescribeDeliveryStream: ", "no");
+    let described = |request: &&Request| request.operation() == "DescribeDeliveryStream";
+    assert_eq!(endpoint.requests().iter().filter(described).count(), 4);
 }
 
 #[tokio::test]

@@ -202,6 +202,13 @@ async fn a_slow_answer_is_an_answer() {
     assert_eq!(kinds(&stream.put(&[row("gate", 0, 0)]).await.unwrap()), [None]);
 }
 
+#[tokio::test]
+async fn many_bytes_of_rows_have_time_for_a_slow_link() {
+    let late = answer(0, &[None; 3]).after(Duration::from_secs(1));
+    let (_endpoint, stream) = stream_with([late], Duration::from_millis(500)).await;
+    assert_eq!(kinds(&stream.put(&three_records()).await.unwrap()), [None; 3]);
+}
+
 /// Eight rows within the port's limit that the text of their times brings over the limit of one call.
 fn two_calls() -> Vec<DetectionRow> {
     let bare = serde_json::to_string(&row("gate", 0, 0)).unwrap().len();

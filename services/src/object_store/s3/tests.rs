@@ -92,6 +92,13 @@ async fn a_connection_that_breaks_or_stalls_is_worth_another_try() {
 }
 
 #[tokio::test]
+async fn a_large_object_has_time_for_a_slow_link() {
+    let (endpoint, store) = store([Reply::status(200).after(Duration::from_secs(1))]).await;
+    store.put("a/b.mjpeg", Bytes::from(vec![0; 2 * 64 * 1_024])).await.unwrap();
+    assert_eq!(endpoint.requests()[1].body.len(), 2 * 64 * 1_024);
+}
+
+#[tokio::test]
 async fn a_head_without_words_is_told_by_its_status() {
     for (status, kind, cause) in [
         (404, ErrorKind::NotFound, "NotFound"),

@@ -14,8 +14,8 @@ use aws_sdk_sqs::types::{
 use aws_sdk_sqs::{Client, Config};
 
 use super::translate::{entry_id, outcomes};
-use crate::aws::CALL_TIMEOUT;
 use crate::aws::error::port_error;
+use crate::aws::{CALL_TIMEOUT, timeouts_to_send};
 use crate::error::{ErrorKind, PortError};
 use crate::queue::{Outcome, Receipt};
 
@@ -109,6 +109,9 @@ impl Calls {
     /// Sends messages.
     pub(crate) async fn send(&self, parcels: Vec<Parcel<'_>>) -> Result<Vec<Outcome>, PortError> {
         let (attempt, count) = (self.attempt("send to"), parcels.len());
+        let bytes = parcels.iter().map(|parcel| parcel.body.len()).sum();
+        let timeouts = timeouts_to_send(self.client.config().timeout_config(), bytes);
+        let patience = Config::builder().timeout_config(timeouts);
         let entry = |(place, parcel): (usize, Parcel<'_>)| {
             let fifo = self.is_fifo();
             SendMessageBatchRequestEntry::builder()
@@ -122,7 +125,8 @@ impl Calls {
         let entries: Result<Vec<_>, _> = parcels.into_iter().enumerate().map(entry).collect();
         let entries = entries.map_err(|error| unbuilt(&attempt, error))?;
         let asked = self.client.send_message_batch().queue_url(&self.url);
-        let sent = asked.set_entries(Some(entries)).send().await;
+        let asked = asked.set_entries(Some(entries)).customize().config_override(patience);
+        let sent = asked.send().await;
         let sent = sent.map_err(|error| port_error(&attempt, "sqs:SendMessage", &error))?;
         let succeeded = sent.successful().iter().map(|entry| entry.id());
         Ok(outcomes(&attempt, count, succeeded, sent.failed()))

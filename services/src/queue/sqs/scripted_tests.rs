@@ -167,6 +167,17 @@ async fn a_receive_has_patience_where_other_calls_have_none() {
 }
 
 #[tokio::test]
+async fn a_large_message_has_time_for_a_slow_link() {
+    let late = succeeded(&["0"]).after(Duration::from_secs(1));
+    let endpoint = Scripted::start(opening().into_iter().chain([late])).await;
+    let patience = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(500));
+    let sdk = endpoint.sdk_config().await.into_builder().timeout_config(patience.build()).build();
+    let queue = SqsQueue::open(aws_sdk_sqs::Client::new(&sdk), "shapes").await.unwrap();
+    let sent = queue.send(&["x".repeat(2 * 64 * 1_024)]).await.unwrap();
+    assert_eq!(kinds(&sent), [None]);
+}
+
+#[tokio::test]
 async fn each_message_sent_finds_its_outcome_whatever_the_order() {
     let entries = json!({
         "Successful": [
