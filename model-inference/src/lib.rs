@@ -93,13 +93,6 @@ async fn start(
         .get(name)
         .with_context(|| format!("start worker: model {name} has no queue"))?;
     let model = load_blocking(name.clone(), model_config.clone()).await?;
-    let wanted = model_config.sample.frames;
-    if model.window != wanted {
-        bail!(
-            "start worker: model {name} takes {} frames per run, the configuration has `sample.frames` = {wanted}",
-            model.window
-        );
-    }
     board.update(name, |status| status.version.clone_from(&model.version));
     tracing::info!(model = %name, version = model.version, "model loaded");
     Ok(Worker::start(model, queue.clone(), config, ports, board)?)

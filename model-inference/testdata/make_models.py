@@ -13,10 +13,12 @@ FOLDER = Path(__file__).parent
 SHAPE = [1, 3, 32, 64]
 
 
-def model(outputs: dict[str, np.ndarray], metadata: dict[str, str], shape: list) -> object:
+def model(outputs: dict[str, np.ndarray], metadata: dict[str, str], shape: list, kind: int) -> object:
     """Makes a model whose outputs are these constants."""
-    nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+    floats = kind == TensorProto.FLOAT
+    nodes = [] if floats else [helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT)]
+    nodes += [
+        helper.make_node("ReduceMean", ["images" if floats else "floats"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
     ]
     constants = [numpy_helper.from_array(np.float32(0.0), "nothing")]
@@ -25,7 +27,7 @@ def model(outputs: dict[str, np.ndarray], metadata: dict[str, str], shape: list)
         constants.append(numpy_helper.from_array(values.astype(np.float32), f"{name}_values"))
         nodes.append(helper.make_node("Add", [f"{name}_values", "zero"], [name]))
         infos.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(values.shape)))
-    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)
+    picture = helper.make_tensor_value_info("images", kind, shape)
     graph = helper.make_graph(nodes, "constant", [picture], infos, constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     made.ir_version = 8
@@ -35,10 +37,14 @@ def model(outputs: dict[str, np.ndarray], metadata: dict[str, str], shape: list)
 
 
 def write(
-    name: str, outputs: dict[str, np.ndarray], metadata: dict | None = None, shape: list[int] | None = None
+    name: str,
+    outputs: dict[str, np.ndarray],
+    metadata: dict | None = None,
+    shape: list[int] | None = None,
+    kind: int = TensorProto.FLOAT,
 ) -> None:
     """Writes a model to `<name>.onnx` beside this file."""
-    save(model(outputs, metadata or {}, shape or SHAPE), FOLDER / f"{name}.onnx")
+    save(model(outputs, metadata or {}, shape or SHAPE, kind), FOLDER / f"{name}.onnx")
 
 
 def anchors(channels: int, count: int, rows: list[list[float]]) -> np.ndarray:
@@ -72,11 +78,14 @@ def main() -> None:
         },
     )
     write("classify", {"output0": np.array([[0.25, 0.75]])}, detect | {"task": "classify"})
+    write("classify_nan", {"output0": np.array([[0.25, np.nan]])}, detect | {"task": "classify"})
     grid = np.zeros((1, 7, 2, 4))
     grid[0, [0, 6], 1, 2] = 1.0
     write("fastestdet", {"output0": grid})
     write("nan", {"output0": np.full((1, 6, 16), np.nan)}, detect)
     write("two_pictures", {"output0": anchors(6, 16, boxes).transpose(0, 2, 1)}, detect, [1, 6, 32, 64])
+    write("bytes", {"output0": anchors(6, 16, boxes).transpose(0, 2, 1)}, detect, kind=TensorProto.UINT8)
+    write("nhwc", {"output0": anchors(6, 16, boxes).transpose(0, 2, 1)}, detect, [1, 300, 300, 3])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 //! The manifest beside an ONNX file: what the file does not say about itself (`docs/models.md`).
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use services::ModelName;
 
 use super::ModelError;
@@ -32,13 +33,13 @@ pub struct Manifest {
     #[serde(default)]
     pub colour: ColourOrder,
     /// The factor that makes a byte a value; 1/255 when absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "finite")]
     pub scale: Option<f32>,
     /// What is taken from each scaled value, in red, green, blue order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "finite_each")]
     pub mean: Option<[f32; 3]>,
     /// What each value is divided by after that, in red, green, blue order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "divisors")]
     pub std: Option<[f32; 3]>,
     /// How pictures are fitted into the input.
     #[serde(default)]
@@ -53,13 +54,13 @@ pub struct Manifest {
     #[serde(default)]
     pub thresholds: Thresholds,
     /// Classes that a classification answers with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "positive")]
     pub top_k: Option<usize>,
     /// Whether only boxes of the same class suppress each other.
     #[serde(default)]
     pub class_aware: Option<bool>,
     /// Most detections of one picture.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "positive")]
     pub max_detections: Option<usize>,
     /// How the boxes of an `ssd` head are written.
     #[serde(default)]
@@ -81,10 +82,10 @@ pub enum Task {
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
     /// Scores up to this are dropped.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fraction")]
     pub score: Option<f32>,
     /// Boxes that overlap more than this are one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fraction")]
     pub iou: Option<f32>,
 }
 
@@ -148,34 +149,10 @@ impl Manifest {
     /// When it is unreadable or malformed: the error names line, key, what was found and what was wanted.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
         let text = read_text("manifest", path)?;
-        let refuse = |cause| ModelError::Manifest { path: path.to_owned(), cause };
-        let manifest: Self =
-            toml::from_str(&text).map_err(|error| refuse(explain(&text, &error)))?;
-        manifest.check().map_err(refuse)?;
-        Ok(manifest)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let fraction = |key: &str, value: Option<f32>| match value {
-            Some(value) if !(0.0..=1.0).contains(&value) => {
-                Err(format!("thresholds.{key} is {value}, expected 0 to 1"))
-            }
-            _ => Ok(()),
-        };
-        fraction("score", self.thresholds.score)?;
-        fraction("iou", self.thresholds.iou)?;
-        let numbers = self.mean.iter().chain(&self.std).flatten().chain(&self.scale);
-        if numbers.into_iter().any(|value| !value.is_finite()) {
-            return Err("scale, mean and std have to be finite numbers".into());
-        }
-        if self.std.is_some_and(|std| std.contains(&0.0)) {
-            return Err("std has a 0, expected numbers to divide by".into());
-        }
-        let counts = [("top_k", self.top_k), ("max_detections", self.max_detections)];
-        match counts.iter().find(|(_, count)| *count == Some(0)) {
-            Some((key, _)) => Err(format!("{key} is 0, expected at least 1")),
-            None => Ok(()),
-        }
+        toml::from_str(&text).map_err(|error| ModelError::Manifest {
+            path: path.to_owned(),
+            cause: explain(&text, &error),
+        })
     }
 
     /// The labels that the manifest gives or names, `path` being the manifest's own.
@@ -193,8 +170,12 @@ impl Manifest {
                 place: path.map_or_else(|| "the manifest".into(), file_name),
             })),
             Some(Labels::File(file)) => {
-                let folder = path.and_then(Path::parent).unwrap_or(Path::new(""));
-                let text = read_text("labels", &folder.join(file))?;
+                let manifest = path.unwrap_or(Path::new(""));
+                let text =
+                    read_text("labels", &manifest.with_file_name(file)).map_err(|error| {
+                        let cause = format!("key `labels`: {error}");
+                        ModelError::Manifest { path: manifest.to_owned(), cause }
+                    })?;
                 Ok(Some(NamedLabels { labels: label_lines(&text), place: file_name(file) }))
             }
         }
@@ -207,6 +188,40 @@ impl Manifest {
         let summand = |i: usize| -mean[i] / std[i];
         (std.map(|std| scale / std), [summand(0), summand(1), summand(2)])
     }
+}
+
+/// Reads a value that has to pass `fits`, which is what `wanted` says; the parser adds the line.
+fn checked<'de, D: Deserializer<'de>, T: Deserialize<'de> + fmt::Debug>(
+    from: D,
+    wanted: &str,
+    fits: impl Fn(&T) -> bool,
+) -> Result<Option<T>, D::Error> {
+    let value = T::deserialize(from)?;
+    if fits(&value) {
+        return Ok(Some(value));
+    }
+    Err(D::Error::custom(format!("{value:?} came, expected {wanted}")))
+}
+
+fn fraction<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f32>, D::Error> {
+    checked(from, "0 to 1", |value| (0.0..=1.0).contains(value))
+}
+
+fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f32>, D::Error> {
+    checked(from, "a finite number", |value: &f32| value.is_finite())
+}
+
+fn finite_each<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[f32; 3]>, D::Error> {
+    checked(from, "finite numbers", |values: &[f32; 3]| values.iter().all(|v| v.is_finite()))
+}
+
+fn divisors<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[f32; 3]>, D::Error> {
+    let fits = |values: &[f32; 3]| values.iter().all(|v| v.is_finite() && *v != 0.0);
+    checked(from, "finite numbers to divide by", fits)
+}
+
+fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
+    checked(from, "at least 1", |count| *count > 0)
 }
 
 fn read_text(what: &'static str, path: &Path) -> Result<String, ModelError> {
@@ -289,9 +304,12 @@ mod tests {
             ("labels = 5", &["line 1", "labels", "a list of labels or the name of a file"]),
             ("input_size = 640", &["line 1", "input_size", "640"]),
             ("head = ", &["line 1"]),
-            ("thresholds = { score = 1.5 }", &["thresholds.score is 1.5, expected 0 to 1"]),
-            ("std = [1.0, 0.0, 1.0]", &["std has a 0"]),
-            ("top_k = 0", &["top_k is 0, expected at least 1"]),
+            ("thresholds = { score = 1.5 }", &["line 1", "score", "1.5 came, expected 0 to 1"]),
+            ("top_k = 1\n[thresholds]\niou = nan", &["line 3", "iou", "NaN came"]),
+            ("scale = inf", &["line 1", "scale", "inf came, expected a finite number"]),
+            ("mean = [0.0, nan, 0.0]", &["line 1", "mean", "expected finite numbers"]),
+            ("\nstd = [1.0, 0.0, 1.0]", &["line 2", "std", "expected finite numbers to divide"]),
+            ("top_k = 0", &["line 1", "top_k", "0 came, expected at least 1"]),
         ];
         for (text, parts) in cases {
             let error = read(text).unwrap_err();
@@ -322,6 +340,16 @@ mod tests {
         let labels = manifest.labels(Some(&folder.path().join("model.toml"))).unwrap().unwrap();
         let expected = ["person", "bicycle"].map(String::from).to_vec();
         assert_eq!(labels, NamedLabels { labels: expected, place: "labels.txt".into() });
+    }
+
+    #[test]
+    fn a_missing_label_file_is_named_with_the_manifest_and_its_key() {
+        let labels = Some(Labels::File("none.txt".into()));
+        let manifest = Manifest { labels, ..Manifest::default() };
+        let error = manifest.labels(Some(Path::new("/models/gate.toml"))).unwrap_err().to_string();
+        let expected =
+            "read manifest \"/models/gate.toml\": key `labels`: read labels \"/models/none.txt\": ";
+        assert!(error.starts_with(expected), "{error}");
     }
 
     #[test]

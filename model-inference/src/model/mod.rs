@@ -45,7 +45,7 @@ pub enum ModelError {
         /// What came and what was expected.
         cause: String,
     },
-    /// The configuration names an algorithm that does not exist, or contradicts itself.
+    /// The configuration names an algorithm that does not exist, or contradicts itself or the model.
     #[error("load model: {0}")]
     Unknown(String),
     /// A run failed.
@@ -58,15 +58,23 @@ pub enum ModelError {
 /// Takes seconds for an ONNX file, as its graph is optimised: not for an async task.
 ///
 /// # Errors
-/// When a file is missing or malformed, when the tensors do not fit the head, or the labels the classes.
+/// When a file is missing or malformed, when the tensors do not fit the head, the labels the classes, or the frames
+/// per run the model.
 pub fn load(name: &ModelName, config: &ModelConfig) -> Result<Model, ModelError> {
-    match (&config.path, &config.algorithm) {
+    let model = match (&config.path, &config.algorithm) {
         (Some(path), None) => onnx::load(name, path, config.manifest.as_deref()),
         (None, Some(algorithm)) => built_in(name, algorithm),
         _ => Err(ModelError::Unknown(format!(
             "{name:?} has both or neither of `path` and `algorithm`, expected one"
         ))),
+    }?;
+    let (takes, wanted) = (model.window, config.sample.frames);
+    if takes != wanted {
+        return Err(ModelError::Unknown(format!(
+            "{name} takes {takes} frames per run, the configuration has `sample.frames` = {wanted}"
+        )));
     }
+    Ok(model)
 }
 
 fn built_in(name: &ModelName, algorithm: &str) -> Result<Model, ModelError> {
@@ -95,6 +103,17 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "load model: algorithm \"circle\" is not known, expected \"circles\" or \"sleep:DURATION\""
+        );
+    }
+
+    #[test]
+    fn a_number_of_frames_that_the_model_does_not_take_is_named() {
+        let name = ModelName::new("x").unwrap();
+        let twice = "algorithm = \"circles\"\nsample = { frames = 2 }";
+        let error = load(&name, &config(twice)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "load model: x takes 1 frames per run, the configuration has `sample.frames` = 2"
         );
     }
 

@@ -116,6 +116,9 @@ fn input_shape(
     let &[batch, channels, height, width] = dims.as_slice() else {
         return Err(format!("{}, expected [1, 3, height, width]", found()));
     };
+    if width == Some(3) && channels != Some(3) {
+        return Err(format!("{} (NHWC), expected [1, 3, height, width]", found()));
+    }
     let channels = channels.unwrap_or(3);
     if batch.is_some_and(|batch| batch != 1) || channels == 0 || channels % 3 != 0 {
         return Err(format!("{}, expected [1, 3, height, width] (or a multiple of 3)", found()));
@@ -164,6 +167,11 @@ fn dimensions(input: &pb::ValueInfoProto) -> Vec<Option<usize>> {
 fn plan(proto: &pb::ModelProto, shape: [usize; 4]) -> TractResult<Arc<Plan>> {
     let mut model = onnx().model_for_proto_model(proto)?;
     let datum_type = model.input_fact(0)?.datum_type.concretize().unwrap_or(f32::datum_type());
+    if !datum_type.is_float() {
+        let name = &model.node(model.input_outlets()?[0].node).name;
+        let held = format!("{datum_type:?}").to_lowercase();
+        anyhow::bail!("input {name:?} holds {held}, expected 32- or 16-bit floats");
+    }
     model.set_input_fact(0, InferenceFact::dt_shape(datum_type, shape))?;
     for output in 0..model.output_outlets()?.len() {
         model.set_output_fact(output, InferenceFact::default())?;

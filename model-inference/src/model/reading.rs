@@ -82,7 +82,8 @@ impl Reading {
     /// Reads the outputs of a run on a picture that was placed in an input of `size`.
     ///
     /// # Errors
-    /// When an output has not a single finite value: the model computes nothing here.
+    /// When an output has not a single finite value, or a classification's one that is not: the model computes
+    /// nothing here.
     pub(super) fn detections(
         &self,
         outputs: &[Tensor<'_>],
@@ -96,7 +97,7 @@ impl Reading {
             return Err(format!("output {i} has no finite value"));
         }
         if self.decoder == Decoder::Classification {
-            let ranked = classify::top(outputs[0], self.top_k, self.score);
+            let ranked = classify::top(outputs[0], self.top_k, self.score)?;
             return Ok(ranked
                 .into_iter()
                 .map(|(class, score)| self.detection(class, score, None))
@@ -195,7 +196,8 @@ fn decoder(
         Head::Fastestdet => Decoder::Fastestdet,
         Head::Ssd => {
             let layout = Layout::find(outputs).expect("the head's shapes are checked before");
-            let by_count = || labels.is_none_or(|labels| labels.labels.len() + 1 == layout.classes);
+            let by_count =
+                || labels.is_some_and(|labels| labels.labels.len() + 1 == layout.classes);
             let background = manifest.ssd.background.unwrap_or_else(by_count);
             let (format, unit) = (manifest.ssd.boxes, manifest.ssd.unit);
             Decoder::Ssd(layout, ssd::Reading { format, unit, background })
@@ -248,6 +250,23 @@ mod tests {
     }
 
     #[test]
+    fn channels_may_be_more_than_anchors() {
+        let wide: &[&[usize]] = &[&[1, 605, 525]];
+        assert_eq!(reading(Some(601), wide).unwrap().decoder, Decoder::Yolov8);
+        let manifest = Manifest { head: Some(Head::Yolov8), ..Manifest::default() };
+        let told = Reading::new(&manifest, &Metadata::default(), None, &shapes(wide)).unwrap();
+        assert_eq!((told.decoder, told.labels.len()), (Decoder::Yolov8, 601));
+    }
+
+    #[test]
+    fn a_grid_that_nobody_names_is_not_read() {
+        assert_eq!(
+            reading(None, &[&[1, 21, 64, 96]]).unwrap_err(),
+            "no head is known for the outputs \"output0\" [1, 21, 64, 96]: name one as `head` in the manifest"
+        );
+    }
+
+    #[test]
     fn a_task_that_has_no_head_is_named() {
         let metadata = Metadata { task: Some("pose".into()), ..Metadata::default() };
         let outputs = shapes(&[&[1, 56, 8400]]);
@@ -263,12 +282,13 @@ mod tests {
 
     #[test]
     fn the_background_of_an_ssd_is_told_by_the_number_of_labels() {
-        let background = |n| match reading(Some(n), &[&[1, 9, 3], &[1, 9, 4]]).unwrap().decoder {
+        let background = |n| match reading(n, &[&[1, 9, 3], &[1, 9, 4]]).unwrap().decoder {
             Decoder::Ssd(_, reading) => reading.background,
             decoder => panic!("{decoder:?}"),
         };
-        assert!(background(2));
-        assert!(!background(3));
+        assert!(background(Some(2)));
+        assert!(!background(Some(3)));
+        assert!(!background(None));
         assert!(reading(Some(5), &[&[1, 9, 3], &[1, 9, 4]]).is_err());
     }
 

@@ -15,23 +15,23 @@ pub fn classes(outputs: &[TensorShape]) -> Option<usize> {
 
 /// The `top_k` classes over `threshold`, the likeliest first, each with its probability.
 ///
-/// Values that are no probabilities yet (their sum is not 1) go through a softmax. Values that are not finite
-/// make the whole answer void, as a softmax mixes all of them.
-pub fn top(output: Tensor<'_>, top_k: usize, threshold: f32) -> Vec<(u32, f32)> {
+/// Values that are no probabilities yet (one is not within 0 to 1) go through a softmax.
+///
+/// # Errors
+/// When a value is not finite: a softmax mixes all of them.
+pub fn top(output: Tensor<'_>, top_k: usize, threshold: f32) -> Result<Vec<(u32, f32)>, String> {
     if output.values.iter().any(|value| !value.is_finite()) {
-        return Vec::new();
+        return Err("output has values that are not finite".into());
     }
     let mut ranked: Vec<(u32, f32)> = (0..).zip(probabilities(output.values)).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     ranked.retain(|&(_, score)| score > threshold);
     ranked.truncate(top_k);
-    ranked
+    Ok(ranked)
 }
 
 fn probabilities(values: &[f32]) -> Vec<f32> {
-    let sum: f32 = values.iter().sum();
-    let within = values.iter().all(|value| (0.0..=1.0).contains(value));
-    if within && (sum - 1.0).abs() < 1e-2 {
+    if values.iter().all(|value| (0.0..=1.0).contains(value)) {
         return values.to_vec();
     }
     let highest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -44,24 +44,32 @@ fn probabilities(values: &[f32]) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn answer(values: &[f32], top_k: usize, threshold: f32) -> Vec<(u32, f32)> {
+    fn answer(values: &[f32], top_k: usize, threshold: f32) -> Result<Vec<(u32, f32)>, String> {
         top(Tensor { shape: &[1, values.len()], values }, top_k, threshold)
     }
 
     #[test]
     fn probabilities_are_taken_as_they_are() {
-        assert_eq!(answer(&[0.25, 0.5, 0.25], 2, 0.0), [(1, 0.5), (0, 0.25)]);
+        assert_eq!(answer(&[0.25, 0.5, 0.25], 2, 0.0).unwrap(), [(1, 0.5), (0, 0.25)]);
+    }
+
+    #[test]
+    fn probabilities_of_several_labels_at_once_need_not_sum_to_one() {
+        assert_eq!(answer(&[0.95, 0.9], 5, 0.5).unwrap(), [(0, 0.95), (1, 0.9)]);
+        assert_eq!(answer(&[0.02, 0.01], 5, 0.5).unwrap(), []);
     }
 
     #[test]
     fn logits_go_through_a_softmax() {
-        let top = answer(&[1000.0, 1000.0, -1000.0], 3, 0.1);
+        let top = answer(&[1000.0, 1000.0, -1000.0], 3, 0.1).unwrap();
         assert_eq!(top, [(0, 0.5), (1, 0.5)]);
     }
 
     #[test]
-    fn values_that_are_not_finite_give_no_answer() {
-        assert_eq!(answer(&[f32::NAN, 1.0], 5, 0.0), []);
-        assert_eq!(answer(&[f32::INFINITY, 1.0], 5, 0.0), []);
+    fn a_value_that_is_not_finite_is_an_error() {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = answer(&[value, 1.0], 5, 0.0).unwrap_err();
+            assert_eq!(error, "output has values that are not finite");
+        }
     }
 }

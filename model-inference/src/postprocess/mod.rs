@@ -85,13 +85,19 @@ impl Head {
     }
 
     /// The head that outputs of these shapes are of, as far as the shapes and the number of labels tell.
+    ///
+    /// Without labels, YOLO's heads are told apart by anchors being more than channels, and a grid may be anything.
     pub fn infer(outputs: &[TensorShape], labels: Option<usize>) -> Option<Self> {
-        let fitting = |head: &Self| match head.classes(outputs) {
-            Ok(Some(classes)) => {
-                labels.is_none_or(|labels| labels == classes || *head == Self::Ssd)
-            }
-            Ok(None) => true,
-            Err(_) => false,
+        let fitting = |head: &Self| match (head.classes(outputs), labels) {
+            (Ok(Some(classes)), Some(labels)) => labels == classes || *head == Self::Ssd,
+            (Ok(Some(_)), None) => match (head, outputs[0].shape.as_slice()) {
+                (Self::Yolov5, &[_, n, channels]) => n > channels,
+                (Self::Yolov8, &[_, channels, n]) => n >= channels,
+                (Self::Fastestdet, _) => false,
+                _ => true,
+            },
+            (Ok(None), _) => true,
+            (Err(_), _) => false,
         };
         Self::ALL.into_iter().find(fitting)
     }
@@ -161,13 +167,19 @@ mod tests {
     #[test]
     fn heads_are_told_by_their_shapes() {
         type Case<'a> = (&'a [&'a [usize]], Option<usize>, Option<Head>);
-        let cases: [Case<'_>; 10] = [
+        let cases: [Case<'_>; 16] = [
             (&[&[1, 84, 8400]], Some(80), Some(Head::Yolov8)),
             (&[&[1, 84, 8400]], None, Some(Head::Yolov8)),
+            (&[&[1, 605, 525]], Some(601), Some(Head::Yolov8)),
+            (&[&[1, 605, 525]], None, Some(Head::Yolov5)),
+            (&[&[1, 84, 8400]], Some(79), None),
             (&[&[1, 25200, 85]], None, Some(Head::Yolov5)),
             (&[&[1, 25200, 6]], Some(1), Some(Head::Yolov5)),
             (&[&[1, 300, 6]], Some(80), Some(Head::End2end)),
             (&[&[1, 85, 22, 22]], Some(80), Some(Head::Fastestdet)),
+            (&[&[1, 85, 22, 22]], None, None),
+            (&[&[1, 21, 64, 96]], Some(21), None),
+            (&[&[1, 21, 64, 96]], None, None),
             (&[&[1, 1000]], Some(1000), Some(Head::Classification)),
             (&[&[1, 4420, 2], &[1, 4420, 4]], None, Some(Head::Ssd)),
             (&[&[1, 116, 8400], &[1, 32, 160, 160]], Some(80), None),
@@ -180,10 +192,10 @@ mod tests {
 
     #[test]
     fn a_mismatch_names_the_tensor_what_came_and_what_was_expected() {
-        let error = Head::Yolov8.classes(&shapes(&[&[1, 300, 6]])).unwrap_err();
+        let error = Head::Yolov8.classes(&shapes(&[&[1, 1000]])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "output \"output0\" [1, 300, 6] came, expected [1, 4 + classes, n] for head \"yolov8\""
+            "output \"output0\" [1, 1000] came, expected [1, 4 + classes, n] for head \"yolov8\""
         );
     }
 }

@@ -9,7 +9,7 @@ use super::{Candidate, Tensor, TensorShape, best};
 pub fn classes_v5(outputs: &[TensorShape]) -> Option<usize> {
     match outputs {
         [TensorShape { shape, .. }] => match shape.as_slice() {
-            &[1, n, channels] if channels > 5 && n > channels => Some(channels - 5),
+            &[1, _, channels] if channels > 5 => Some(channels - 5),
             _ => None,
         },
         _ => None,
@@ -20,7 +20,7 @@ pub fn classes_v5(outputs: &[TensorShape]) -> Option<usize> {
 pub fn classes_v8(outputs: &[TensorShape]) -> Option<usize> {
     match outputs {
         [TensorShape { shape, .. }] => match shape.as_slice() {
-            &[1, channels, n] if channels > 4 && n >= channels => Some(channels - 4),
+            &[1, channels, _] if channels > 4 => Some(channels - 4),
             _ => None,
         },
         _ => None,

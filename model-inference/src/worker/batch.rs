@@ -4,6 +4,7 @@
 //! given back. On the last try those get `error` rows and the message goes to the dead letters.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use media::RgbImage;
 use services::feed::FrameResult;
@@ -31,6 +32,8 @@ pub(crate) struct BatchWorker {
     pub(crate) max_pixels: u64,
     /// Receives before the queue itself gives a message up.
     pub(crate) max_receives: u32,
+    /// Whether the queue keeps order: then a message keeps its place, also where that costs a try.
+    pub(crate) is_fifo: bool,
     /// This worker's name in rows.
     pub(crate) worker: String,
 }
@@ -66,17 +69,17 @@ struct Answered<'a> {
 }
 
 impl BatchWorker {
-    /// Works on a leased message up to the acceptance of its rows.
+    /// Works on a leased message up to the acceptance of its rows; `begun` is set when its first run begins.
     ///
     /// # Cancel safety
     /// Nothing is acknowledged in here: a dropped call leaves the message to be worked on again.
-    pub(crate) async fn step(&self, received: &Received) -> Ending {
+    pub(crate) async fn step(&self, received: &Received, begun: &Arc<AtomicBool>) -> Ending {
         let batch = match receive::parse(&received.body, &self.model, &self.ports.bucket.name) {
             Ok(batch) => batch,
             Err(reason) => return Ending::Bury(reason),
         };
         let span = begin(&batch, received.receives);
-        let answers = self.answers(&batch, &span).await;
+        let answers = self.answers(&batch, &span, begun).await;
         let failed = failures(&batch, &answers);
         let ending = ending(&failed, answers.len(), received.receives, self.max_receives);
         let results = self.results(&batch, &answers, matches!(ending, Ending::Bury(_)));
@@ -91,7 +94,12 @@ impl BatchWorker {
         }
     }
 
-    async fn answers<'a>(&self, batch: &'a FrameBatch, span: &Span) -> Vec<Answered<'a>> {
+    async fn answers<'a>(
+        &self,
+        batch: &'a FrameBatch,
+        span: &Span,
+        begun: &Arc<AtomicBool>,
+    ) -> Vec<Answered<'a>> {
         let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
         let fetched = trace::inside(span, "fetch", fetching).await;
         self.clear_trouble();
@@ -103,7 +111,7 @@ impl BatchWorker {
                 _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
                     Answer::Late
                 }
-                Ok(payload) => self.answer(window, payload, span).await,
+                Ok(payload) => self.answer(window, payload, span, begun).await,
                 Err(reason) => Answer::Failed(reason.clone()),
             };
             answers.push(Answered { entry, answer, at: self.clock.now() });
@@ -111,12 +119,20 @@ impl BatchWorker {
         answers
     }
 
-    async fn answer(&self, window: &[FrameEntry], payload: &FetchedPayload, span: &Span) -> Answer {
+    async fn answer(
+        &self,
+        window: &[FrameEntry],
+        payload: &FetchedPayload,
+        span: &Span,
+        begun: &Arc<AtomicBool>,
+    ) -> Answer {
         match trace::inside(span, "decode", self.decode(window, payload)).await {
-            Ok(pictures) => match trace::inside(span, "run", self.pool.run(pictures)).await {
-                Ok(detections) => Answer::Found(detections),
-                Err(error) => Answer::Failed(error.to_string()),
-            },
+            Ok(pictures) => {
+                match trace::inside(span, "run", self.pool.run(pictures, begun)).await {
+                    Ok(detections) => Answer::Found(detections),
+                    Err(error) => Answer::Failed(error.to_string()),
+                }
+            }
             Err(reason) => Answer::Failed(reason),
         }
     }

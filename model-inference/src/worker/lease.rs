@@ -6,23 +6,16 @@ use std::time::{Duration, Instant};
 
 use services::ErrorKind;
 use services::queue::{MAX_BATCH_ENTRIES, Queue, Receipt};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// Decides which leases to extend, and which are lost because they could not be.
+/// Decides which leases to extend. When one is lost is the queue's to say: it knows whether somebody else has it.
 #[derive(Debug)]
 pub(crate) struct LeaseKeeper {
     lease: Duration,
     /// By receipt, the last moment at which the lease is known to have had its full length.
     held: HashMap<Receipt, Instant>,
-}
-
-/// What a tick asks for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tick {
-    /// Leases to extend.
-    pub(crate) extend: Vec<Receipt>,
-    /// Leases that ran out; they are held no more.
-    pub(crate) lost: Vec<Receipt>,
 }
 
 impl LeaseKeeper {
@@ -47,20 +40,11 @@ impl LeaseKeeper {
         self.held.remove(receipt);
     }
 
-    /// Says what is to be done at `now`: a third of a lease is a reason to extend it, a whole one its end.
-    pub(crate) fn on_tick(&mut self, now: Instant) -> Tick {
-        let age = |since: &Instant| now.saturating_duration_since(*since);
-        let (lease, mut tick) = (self.lease, Tick::default());
-        self.held.retain(|receipt, since| {
-            let keep = age(since) < lease;
-            if !keep {
-                tick.lost.push(receipt.clone());
-            } else if age(since) >= lease / 3 {
-                tick.extend.push(receipt.clone());
-            }
-            keep
-        });
-        tick
+    /// The leases to extend at `now`: a third of a lease is a reason to, and its end none to give up.
+    pub(crate) fn due(&self, now: Instant) -> Vec<Receipt> {
+        let is_due = |since: &Instant| now.saturating_duration_since(*since) >= self.lease / 3;
+        let due = self.held.iter().filter(|(_, since)| is_due(since));
+        due.map(|(receipt, _)| receipt.clone()).collect()
     }
 }
 
@@ -69,6 +53,8 @@ impl LeaseKeeper {
 pub(crate) struct Leases {
     lease: Duration,
     state: Mutex<State>,
+    /// Whether leases are due that the queue has not extended yet.
+    behind: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -97,7 +83,7 @@ impl Drop for HeldLease {
 impl Leases {
     pub(crate) fn new(lease: Duration) -> Arc<Self> {
         let state = State { keeper: LeaseKeeper::new(lease), lost: HashMap::new() };
-        Arc::new(Self { lease, state: Mutex::new(state) })
+        Arc::new(Self { lease, state: Mutex::new(state), behind: watch::Sender::new(false) })
     }
 
     /// Holds a lease that began at `since`.
@@ -110,9 +96,16 @@ impl Leases {
         HeldLease { leases: Arc::clone(self), receipt, lost }
     }
 
+    /// Waits until no lease that is due is left unextended: a queue that was away for longer than a lease would give
+    /// this worker its own messages again.
+    pub(crate) async fn extended(&self) {
+        self.behind.subscribe().wait_for(|behind| !behind).await.expect("the sender is in self");
+    }
+
     /// Extends leases until `stop`.
     pub(crate) async fn keep(&self, queue: &dyn Queue, stop: CancellationToken) {
         let mut ticks = tokio::time::interval((self.lease / 6).max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -124,14 +117,20 @@ impl Leases {
 
     async fn tick(&self, queue: &dyn Queue) {
         let now = Instant::now();
-        let tick = self.state().keeper.on_tick(now);
-        tick.lost.iter().for_each(|receipt| self.lose(receipt));
-        for receipts in tick.extend.chunks(MAX_BATCH_ENTRIES) {
+        let due = self.state().keeper.due(now);
+        self.behind.send_replace(!due.is_empty());
+        let mut failed = false;
+        for receipts in due.chunks(MAX_BATCH_ENTRIES) {
             match queue.extend(receipts, self.lease).await {
                 Ok(outcomes) => self.settle(receipts, outcomes, now),
-                Err(error) => tracing::warn!(%error, "cannot extend leases, trying again"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot extend leases, trying again");
+                    failed = true;
+                }
             }
         }
+        // What an answer that took a whole lease extended may have run out again.
+        self.behind.send_replace(failed || now.elapsed() >= self.lease);
     }
 
     fn settle(&self, receipts: &[Receipt], outcomes: Vec<services::queue::Outcome>, now: Instant) {
@@ -174,23 +173,21 @@ mod tests {
         let start = Instant::now();
         let mut keeper = LeaseKeeper::new(after(30));
         keeper.hold(receipt("a"), start);
-        assert_eq!(keeper.on_tick(start + after(9)), Tick::default());
-        let due = Tick { extend: vec![receipt("a")], lost: vec![] };
-        assert_eq!(keeper.on_tick(start + after(10)), due);
+        assert_eq!(keeper.due(start + after(9)), []);
+        assert_eq!(keeper.due(start + after(10)), [receipt("a")]);
         keeper.extended(&receipt("a"), start + after(10));
-        assert_eq!(keeper.on_tick(start + after(19)), Tick::default());
+        assert_eq!(keeper.due(start + after(19)), []);
     }
 
     #[test]
-    fn a_lease_that_could_not_be_extended_is_lost_when_it_runs_out() {
+    fn a_lease_that_could_not_be_extended_is_asked_for_past_its_end() {
         let start = Instant::now();
         let mut keeper = LeaseKeeper::new(after(30));
         keeper.hold(receipt("a"), start);
-        assert_eq!(keeper.on_tick(start + after(29)).extend, [receipt("a")]);
-        let lost = Tick { extend: vec![], lost: vec![receipt("a")] };
-        assert_eq!(keeper.on_tick(start + after(30)), lost);
-        keeper.extended(&receipt("a"), start + after(31));
-        assert_eq!(keeper.on_tick(start + after(50)), Tick::default());
+        assert_eq!(keeper.due(start + after(29)), [receipt("a")]);
+        assert_eq!(keeper.due(start + after(300)), [receipt("a")]);
+        keeper.extended(&receipt("a"), start + after(300));
+        assert_eq!(keeper.due(start + after(309)), []);
     }
 
     #[test]
@@ -199,6 +196,7 @@ mod tests {
         let mut keeper = LeaseKeeper::new(after(30));
         keeper.hold(receipt("a"), start);
         keeper.let_go(&receipt("a"));
-        assert_eq!(keeper.on_tick(start + after(20)), Tick::default());
+        keeper.extended(&receipt("a"), start + after(10));
+        assert_eq!(keeper.due(start + after(20)), []);
     }
 }

@@ -1,6 +1,8 @@
 //! One message from its lease to its end, told to the queue.
 
+use std::future::{self, Future};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use services::queue::{Outcome, Received};
@@ -23,6 +25,7 @@ pub(super) struct MessageTask {
     pub(super) queue: WorkQueue,
     pub(super) message: Received,
     pub(super) lease: HeldLease,
+    pub(super) shutdown: CancellationToken,
     pub(super) hurry: CancellationToken,
 }
 
@@ -35,6 +38,7 @@ impl MessageTask {
 
     async fn bring_to_end(self) {
         let _in_flight = InFlight::enter(&self.batches);
+        let begun = Arc::new(AtomicBool::new(false));
         let ending = tokio::select! {
             biased;
             () = self.lease.lost.cancelled() => {
@@ -43,7 +47,8 @@ impl MessageTask {
                 return;
             }
             () = self.hurry.cancelled() => Ending::Release(None),
-            ending = self.batches.step(&self.message) => ending,
+            () = self.shutdown_before(&begun) => Ending::Release(None),
+            ending = self.batches.step(&self.message, &begun) => ending,
         };
         let settling = self.settle(&ending);
         let settled = tokio::select! {
@@ -59,11 +64,33 @@ impl MessageTask {
         }
     }
 
-    /// Tells the queue, asking again while it is away or denied: the lease is held meanwhile.
+    /// Waits for a shutdown that comes before the first run, when others may as well begin with the message.
+    async fn shutdown_before(&self, begun: &AtomicBool) {
+        self.shutdown.cancelled().await;
+        if begun.load(Ordering::Relaxed) || self.batches.is_fifo {
+            future::pending().await
+        }
+    }
+
+    /// Tells the queue. A message that is given back on its last receive would be a dead letter although it never
+    /// failed: it is sent anew, and then acknowledged. Whoever dies between the two doubles it.
     async fn settle(&self, ending: &Ending) -> Result<(), PortError> {
+        let is_last = self.message.receives >= self.batches.max_receives;
+        if *ending == Ending::Release(None) && is_last && !self.batches.is_fifo {
+            self.insist(|| self.send_anew()).await?;
+            return self.insist(|| self.tell(&Ending::Acknowledge)).await;
+        }
+        self.insist(|| self.tell(ending)).await
+    }
+
+    /// Asks the queue again while it is away or denied: the lease is held meanwhile.
+    async fn insist<F: Future<Output = Result<(), PortError>>>(
+        &self,
+        call: impl Fn() -> F,
+    ) -> Result<(), PortError> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
-            match self.tell(ending).await {
+            match call().await {
                 Err(error) if may_pass(&error) && !self.lease.lost.is_cancelled() => {
                     self.batches.trouble(&error);
                 }
@@ -74,6 +101,10 @@ impl MessageTask {
             }
             tokio::time::sleep(backoff.next()).await;
         }
+    }
+
+    async fn send_anew(&self) -> Result<(), PortError> {
+        only(self.queue.queue.send(std::slice::from_ref(&self.message.body)).await?)
     }
 
     async fn tell(&self, ending: &Ending) -> Result<(), PortError> {

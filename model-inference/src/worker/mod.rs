@@ -2,8 +2,8 @@
 //! model threads and places for prefetched batches.
 //!
 //! A message is acknowledged after the delivery stream accepted all of its rows and never before; one whose lease
-//! is lost is left to its new owner. At shutdown nothing new is taken, and what is being worked on has
-//! [`DRAIN`] to end; what has not ended by then is given back.
+//! is lost is left to its new owner. At shutdown nothing new is taken, what has not got to the model yet is given
+//! back, and what has has [`DRAIN`] to end; what has not ended by then is given back too.
 
 mod batch;
 mod lease;
@@ -57,6 +57,7 @@ impl Worker {
         board: &StatusBoard,
     ) -> io::Result<Self> {
         let model = Arc::new(model);
+        let is_fifo = config.aws.fifo.contains(&model.name);
         let infer = config.infer.clone();
         let instances = instances(&infer);
         let batches = BatchWorker {
@@ -67,6 +68,7 @@ impl Worker {
             clock: Clock::system(),
             max_pixels: infer.max_pixels,
             max_receives: config.queue.max_receives,
+            is_fifo,
             worker: infer.worker.clone().unwrap_or_else(default_name),
         };
         let slots = Arc::new(Semaphore::new(instances + infer.prefetch));
@@ -116,7 +118,7 @@ impl Worker {
             match self.queue.queue.receive(slots.len(), lease, wait).await {
                 Ok(received) => {
                     backoff.reset();
-                    self.begin(tasks, received, slots, hurry);
+                    self.begin(tasks, received, slots, shutdown, hurry);
                 }
                 Err(error) => {
                     self.batches.trouble(&error);
@@ -131,9 +133,10 @@ impl Worker {
         }
     }
 
-    /// Waits for one free slot and takes those that are free besides.
+    /// Waits for one free slot, and for a queue that extends leases, and takes the slots that are free besides.
     async fn free_slots(&self) -> Vec<OwnedSemaphorePermit> {
         let first = Arc::clone(&self.slots).acquire_owned().await;
+        self.leases.extended().await;
         let mut slots: Vec<_> = first.into_iter().collect();
         while slots.len() < MAX_BATCH_ENTRIES {
             match Arc::clone(&self.slots).try_acquire_owned() {
@@ -149,6 +152,7 @@ impl Worker {
         tasks: &mut JoinSet<()>,
         received: Vec<Received>,
         slots: Vec<OwnedSemaphorePermit>,
+        shutdown: &CancellationToken,
         hurry: &CancellationToken,
     ) {
         let since = Instant::now();
@@ -159,6 +163,7 @@ impl Worker {
                 queue: self.queue.clone(),
                 message,
                 lease,
+                shutdown: shutdown.clone(),
                 hurry: hurry.clone(),
             };
             tasks.spawn(async move {

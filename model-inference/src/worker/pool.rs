@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 
@@ -19,6 +20,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Job {
     pictures: Vec<RgbImage>,
+    begun: Arc<AtomicBool>,
     reply: oneshot::Sender<Result<Vec<Detection>, ModelError>>,
 }
 
@@ -38,17 +40,22 @@ impl Pool {
         Ok(Self { jobs })
     }
 
-    /// Runs the model on the pictures of one window.
+    /// Runs the model on the pictures of one window; `begun` is set when the run begins.
     ///
     /// # Errors
     /// When the run fails or panics.
     ///
     /// # Cancel safety
     /// A run that nobody waits for any more is not begun.
-    pub(crate) async fn run(&self, pictures: Vec<RgbImage>) -> Result<Vec<Detection>, ModelError> {
+    pub(crate) async fn run(
+        &self,
+        pictures: Vec<RgbImage>,
+        begun: &Arc<AtomicBool>,
+    ) -> Result<Vec<Detection>, ModelError> {
         let ended = || ModelError::Run("the model's threads have ended".into());
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { pictures, reply }).await.map_err(|_| ended())?;
+        let job = Job { pictures, begun: Arc::clone(begun), reply };
+        self.jobs.send(job).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 }
@@ -57,10 +64,11 @@ fn serve(model: &Model, queue: &Mutex<mpsc::Receiver<Job>>) {
     let mut instance = None;
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(Job { pictures, reply }) = job else { return };
+        let Some(Job { pictures, begun, reply }) = job else { return };
         if reply.is_closed() {
             continue;
         }
+        begun.store(true, Ordering::Relaxed);
         // Whoever asked may have gone away meanwhile.
         let _ = reply.send(run_once(model, &mut instance, &pictures));
     }
@@ -94,7 +102,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use services::ModelName;
 
@@ -125,9 +133,8 @@ mod tests {
         let pool = Pool::start(&model, 1).unwrap();
         let mut runs = Vec::new();
         for _ in 0..4 {
-            runs.push(
-                pool.run(vec![]).await.map(|found| found[0].class_id).map_err(|e| e.to_string()),
-            );
+            let run = pool.run(vec![], &Arc::default()).await;
+            runs.push(run.map(|found| found[0].class_id).map_err(|e| e.to_string()));
         }
         let panicked = Err("run model: it panicked: run 3 is too many".to_owned());
         assert_eq!(runs, [Ok(1), Ok(2), panicked, Ok(1)]);

@@ -111,6 +111,12 @@ fn a_model_that_gives_no_numbers_is_an_error_not_an_empty_answer() {
 }
 
 #[test]
+fn a_classification_with_a_value_that_is_no_number_is_an_error_not_an_empty_answer() {
+    let error = run(&testdata("classify_nan.onnx"), picture(64, 32)).unwrap_err();
+    assert_eq!(error, "run model: output has values that are not finite");
+}
+
+#[test]
 fn the_version_is_the_file_s_content() {
     let name = ModelName::new("m").unwrap();
     let version = |file| onnx::load(&name, &testdata(file), None).unwrap().version;
@@ -130,8 +136,8 @@ fn what_does_not_fit_is_named_with_what_came_and_what_was_expected() {
         ),
         (
             "yolov8.onnx",
-            "head = \"yolov5\"",
-            "output \"output0\" [1, 6, 16] came, expected [1, n, 5 + classes] for head \"yolov5\"",
+            "head = \"ssd\"",
+            "output \"output0\" [1, 6, 16] came, expected [1, n, 4] and [1, n, classes] for head \"ssd\"",
         ),
         (
             "yolov8.onnx",
@@ -139,6 +145,12 @@ fn what_does_not_fit_is_named_with_what_came_and_what_was_expected() {
             "input \"images\" is [1, 3, 32, 64], the manifest has input_size = (64, 64) (width, height)",
         ),
         ("yolov5.onnx", "input_size = [0, 9]", "expected sides of 1 to 8192"),
+        ("bytes.onnx", "", "input \"images\" holds u8, expected 32- or 16-bit floats"),
+        (
+            "nhwc.onnx",
+            "",
+            "input \"images\" is [1, 300, 300, 3] (NHWC), expected [1, 3, height, width]",
+        ),
     ];
     for (model, manifest, expected) in cases {
         let (_folder, path) = with_manifest(model, manifest);

@@ -1,27 +1,20 @@
 //! Several workers on one queue: they share the work, and respect each other's leases.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use services::queue::{Outcome, Queue, Receipt, Received};
-use services::{ErrorKind, PortError, Seq};
+use services::{ErrorKind, PortError};
 
-use super::support::{Site, eventually, jpeg_of, model_name, model_of, one_thing};
+use super::support::{Site, eventually, jpeg_of, model_name, one_thing, stuck};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_answer_each_frame_once() {
     let site = Site::new();
-    let jpeg = jpeg_of(64, 32);
-    site.store(jpeg.clone()).await;
-    let template = site.batch(&[jpeg]);
-    for seq in 0..60 {
-        let mut batch = template.clone();
-        batch.frames[0].seq = Seq(seq);
-        site.send(batch.to_json()).await;
-    }
+    site.submit_each(0..60).await;
     let (first, second) = (site.start(one_thing()), site.start(one_thing()));
     site.done().await;
     let mut answers = BTreeMap::<u64, u32>::new();
@@ -92,16 +85,86 @@ async fn a_lost_lease_ends_the_work_and_its_owner_acknowledges_nothing() {
     site.ports.queues.get_mut(&model_name()).unwrap().queue =
         Arc::clone(&faithless) as Arc<dyn Queue>;
     site.submit(&[jpeg_of(64, 32)]).await;
-    let (release, held) = mpsc::channel::<()>();
-    let held = Arc::new(Mutex::new(held));
-    let worker = site.start(model_of(move |_| {
-        // Blocks until the other end is gone, and never again.
-        let _ = held.lock().unwrap().recv();
-        Ok(vec![])
-    }));
+    let (model, _runs, release) = stuck();
+    let worker = site.start(model);
     eventually("the loss is counted", async || site.status().lost_leases > 0).await;
     drop(release);
     site.done().await;
     worker.stop().await;
     assert_eq!(faithless.wrongly_acknowledged.load(Ordering::SeqCst), 0);
+}
+
+/// A queue that is away for a while.
+#[derive(Debug)]
+struct Fickle {
+    queue: Arc<dyn Queue>,
+    is_away: AtomicBool,
+}
+
+impl Fickle {
+    fn reach(&self) -> Result<&dyn Queue, PortError> {
+        match self.is_away.load(Ordering::SeqCst) {
+            true => Err(PortError::because(ErrorKind::Unavailable, "reach queue", "it is locked")),
+            false => Ok(self.queue.as_ref()),
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for Fickle {
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Outcome>, PortError> {
+        self.reach()?.send(bodies).await
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, PortError> {
+        self.reach()?.receive(max, lease, wait).await
+    }
+
+    async fn extend(
+        &self,
+        receipts: &[Receipt],
+        lease: Duration,
+    ) -> Result<Vec<Outcome>, PortError> {
+        self.reach()?.extend(receipts, lease).await
+    }
+
+    async fn acknowledge(&self, receipts: &[Receipt]) -> Result<Vec<Outcome>, PortError> {
+        self.reach()?.acknowledge(receipts).await
+    }
+
+    async fn release(
+        &self,
+        releases: &[(Receipt, Option<String>)],
+    ) -> Result<Vec<Outcome>, PortError> {
+        self.reach()?.release(releases).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_away_for_longer_than_a_lease_costs_no_try() {
+    let mut site = Site::new();
+    let work = site.ports.queues.get_mut(&model_name()).unwrap();
+    let backlog = Arc::clone(&work.backlog);
+    let fickle =
+        Arc::new(Fickle { queue: Arc::clone(&work.queue), is_away: AtomicBool::new(false) });
+    work.queue = Arc::clone(&fickle) as Arc<dyn Queue>;
+    site.submit_each(0..1).await;
+    let (model, runs, release) = stuck();
+    let worker = site.start(model);
+    eventually("the model runs", async || runs.load(Ordering::SeqCst) == 1).await;
+    fickle.is_away.store(true, Ordering::SeqCst);
+    eventually("the lease runs out", async || backlog.depth().await.unwrap().ready == 1).await;
+    fickle.is_away.store(false, Ordering::SeqCst);
+    eventually("the lease is held again", async || backlog.depth().await.unwrap().leased == 1)
+        .await;
+    drop(release);
+    site.done().await;
+    worker.stop().await;
+    let counts = (runs.load(Ordering::SeqCst), site.status().lost_leases, site.rows().len());
+    assert_eq!(counts, (1, 0, 1));
 }

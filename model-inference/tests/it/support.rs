@@ -2,8 +2,10 @@
 //! accepted.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -60,6 +62,20 @@ pub(crate) fn model_of(
         }
     }
     Model::new(model_name(), "1", move || Ok(Box::new(Closure(answer.clone())))).unwrap()
+}
+
+/// A model that counts its runs, each of which lasts until the sender is dropped.
+pub(crate) fn stuck() -> (Model, Arc<AtomicU32>, mpsc::Sender<()>) {
+    let (release, held) = mpsc::channel::<()>();
+    let (held, runs) = (Arc::new(Mutex::new(held)), Arc::new(AtomicU32::new(0)));
+    let counter = Arc::clone(&runs);
+    let model = model_of(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        // Blocks until the other end is gone, and never again.
+        let _ = held.lock().unwrap().recv();
+        Ok(vec![])
+    });
+    (model, runs, release)
 }
 
 /// A model that finds one thing in every picture.
@@ -125,6 +141,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Asks it to stop, and does not wait.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
@@ -166,12 +187,15 @@ impl Site {
     }
 
     pub(crate) fn start(&self, model: Model) -> Running {
+        self.start_with_drain(model, Duration::from_millis(300))
+    }
+
+    pub(crate) fn start_with_drain(&self, model: Model, drain: Duration) -> Running {
         let queue = self.ports.queues[&model_name()].clone();
         let worker = Worker::start(model, queue, &self.config, &self.ports, &self.board).unwrap();
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
-        let task =
-            tokio::spawn(async move { worker.run(shutdown, Duration::from_millis(300)).await });
+        let task = tokio::spawn(async move { worker.run(shutdown, drain).await });
         Running { stop, task }
     }
 
@@ -216,6 +240,17 @@ impl Site {
     pub(crate) async fn send(&self, body: String) {
         let queue = &self.ports.queues[&model_name()].queue;
         queue.send(&[body]).await.unwrap().remove(0).unwrap();
+    }
+
+    /// Stores a frame, and sends a message about it for each of these numbers.
+    pub(crate) async fn submit_each(&self, seqs: Range<u64>) {
+        let jpeg = jpeg_of(64, 32);
+        self.store(jpeg.clone()).await;
+        let mut batch = self.batch(&[jpeg]);
+        for seq in seqs {
+            batch.frames[0].seq = Seq(seq);
+            self.send(batch.to_json()).await;
+        }
     }
 
     /// Stores a bundle of these frames and sends its message.

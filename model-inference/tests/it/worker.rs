@@ -11,7 +11,9 @@ use services::feed::Update;
 use services::{CaptureTime, ErrorKind, FrameFormat, ModelName, Payload, PortError, Status};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Site, eventually, jpeg_of, model_name, model_of, one_thing, thing};
+use super::support::{
+    PATIENCE, Site, eventually, jpeg_of, model_name, model_of, one_thing, stuck, thing,
+};
 
 fn away() -> PortError {
     PortError::because(ErrorKind::Unavailable, "deliver rows", "throttled")
@@ -139,6 +141,46 @@ async fn what_is_in_work_at_shutdown_is_given_back_when_it_takes_too_long() {
     worker.stop().await;
     let counts = site.ports.queues[&model_name()].backlog.depth().await.unwrap();
     assert_eq!((counts.ready, counts.leased, counts.dead), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stops_make_no_dead_letters_however_many() {
+    let site = Site::new();
+    site.submit_each(0..2).await;
+    for _ in 0..=site.config.queue.max_receives {
+        let (model, runs, _release) = stuck();
+        let worker = site.start(model);
+        eventually("one message is run, one waits", async || {
+            (runs.load(Ordering::SeqCst), site.status().in_flight) == (1, 2)
+        })
+        .await;
+        worker.stop().await;
+    }
+    let counts = site.ports.queues[&model_name()].backlog.depth().await.unwrap();
+    assert_eq!((counts.ready, counts.leased, counts.dead), (2, 0, 0));
+    let worker = site.start(one_thing());
+    site.done().await;
+    assert_eq!(site.told(), ["0 ok", "1 ok"]);
+    assert!(site.dead().await.is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_got_to_the_model_at_shutdown_is_given_back_at_once() {
+    let site = Site::new();
+    site.submit_each(0..2).await;
+    let (model, runs, release) = stuck();
+    let worker = site.start_with_drain(model, PATIENCE * 2);
+    eventually("one message is run, one waits", async || {
+        (runs.load(Ordering::SeqCst), site.status().in_flight) == (1, 2)
+    })
+    .await;
+    worker.begin_stop();
+    let backlog = &site.ports.queues[&model_name()].backlog;
+    eventually("one message is back", async || backlog.depth().await.unwrap().ready == 1).await;
+    drop(release);
+    worker.stop().await;
+    assert_eq!((site.rows().len(), backlog.depth().await.unwrap().ready), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
