@@ -18,4 +18,5 @@ mod stream;
 
 pub use pipeline::run;
 pub use probe::{ProbeReport, probe};
+pub use source::check_address;
 pub use status::{StatusBoard, StreamState, StreamStatus};

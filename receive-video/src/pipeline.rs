@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use services::config::{Config, StreamConfig};
-use services::{Clock, DataFolder, ModelName, PortError, Ports, StreamId};
+use services::{Account, Clock, DataFolder, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,8 +21,14 @@ use crate::stream::Receiver;
 /// How long after a shutdown bundles are still shipped; what is left stays in the spool.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// Time to the next try of a stream that failed in a way that may pass.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Receives all streams of the configuration until `shutdown` is cancelled, or until all of them have ended (files
 /// that do not repeat) and their frames are with the queues.
+///
+/// While other streams are received, one that failed in a way that may pass is tried again: a crashed receiver's locks
+/// may outlive it on a file system of the network, a full disk may be cleared.
 ///
 /// At a shutdown, open bundles are closed and stored, and shipped as far as that goes within 20 s.
 ///
@@ -36,7 +42,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut streams = JoinSet::new();
     for (id, stream) in &config.streams {
-        let one = OneStream {
+        streams.spawn(supervise(OneStream {
             id: id.clone(),
             config: stream.clone(),
             lanes: lanes(config, stream),
@@ -45,18 +51,33 @@ pub async fn run(
             ports: ports.clone(),
             board: board.stream(id),
             shutdown: shutdown.clone(),
-        };
-        let id = id.clone();
-        streams.spawn(async move { (id, supervise(one).await) });
+        }));
     }
-    let mut failed = Vec::new();
-    while let Some(joined) = streams.join_next().await {
-        let (id, ended) = joined.context("supervise stream")?;
-        if let Err(error) = ended {
-            failed.push(format!("stream \"{id}\": {error:#}"));
+    let (mut waiting, mut failed) = (JoinSet::new(), Vec::new());
+    loop {
+        let (one, ended) = tokio::select! {
+            Some(joined) = streams.join_next() => joined.context("supervise stream")?,
+            Some(joined) = waiting.join_next() => {
+                streams.spawn(supervise(joined.context("wait for stream")?));
+                continue;
+            }
+            else => break,
+        };
+        let Err(error) = ended else { continue };
+        if may_pass(&error) && !streams.is_empty() && !shutdown.is_cancelled() {
+            one.say_wait(&error);
+            waiting.spawn(one.wait());
+        } else {
+            one.give_up(&error);
+            failed.push(format!("stream \"{}\": {error:#}", one.id));
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(anyhow!(failed.join("; "))) }
+}
+
+/// Tells whether a stream that failed so may be received later without anybody changing the configuration.
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<PortError>().is_some_and(PortError::is_retryable)
 }
 
 fn lanes(config: &Config, stream: &StreamConfig) -> Vec<LaneConfig> {
@@ -70,6 +91,7 @@ fn lanes(config: &Config, stream: &StreamConfig) -> Vec<LaneConfig> {
 }
 
 /// What one stream is made of.
+#[derive(Clone)]
 struct OneStream {
     id: StreamId,
     config: StreamConfig,
@@ -82,31 +104,66 @@ struct OneStream {
 }
 
 /// Runs a stream; its panic is its own failure and nobody else's.
-async fn supervise(one: OneStream) -> anyhow::Result<()> {
-    let board = one.board.clone();
-    let ended = match AbortOnDropHandle::new(tokio::spawn(one.run())).await {
+async fn supervise(one: OneStream) -> (OneStream, anyhow::Result<()>) {
+    let ended = match AbortOnDropHandle::new(tokio::spawn(one.clone().run())).await {
         Ok(ended) => ended,
         Err(error) => Err(anyhow!(error).context("a task of it panicked")),
     };
-    match &ended {
-        Ok(()) => board.state(StreamState::Ended, "ended"),
-        Err(error) => {
-            let words = format!("{error:#}");
-            tracing::error!(stream = %board.id(), error = %words, "stream is given up");
-            board.update(|status| status.last_error = Some(words.clone()));
-            board.state(StreamState::Refused, words);
-        }
+    if ended.is_ok() {
+        one.board.state(StreamState::Ended, "ended");
+        one.warn_of_nothing();
     }
-    ended
+    (one, ended)
 }
 
 impl OneStream {
+    /// Lets the pause before its next try pass.
+    async fn wait(self) -> Self {
+        let _ = self.shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+        self
+    }
+
+    /// Says why nothing was taken of a source that came to its end: an empty answer must not look like an empty scene.
+    fn warn_of_nothing(&self) {
+        if self.shutdown.is_cancelled() {
+            return;
+        }
+        self.board.update(|status| {
+            for (model, account) in &status.accounts {
+                if account.received > 0 && account.taken == 0 {
+                    let Account { received, undecodable, skipped, .. } = account;
+                    let (stream, skipped) = (&self.id, format!("{skipped:?}"));
+                    tracing::warn!(%stream, %model, received, undecodable, skipped, "no frame was taken");
+                }
+            }
+        });
+    }
+
+    fn say_wait(&self, error: &anyhow::Error) {
+        let words = format!("{error:#}; next try in {} s", RETRY.as_secs());
+        tracing::warn!(stream = %self.id, "{words}");
+        self.say(StreamState::Waiting, words);
+    }
+
+    fn give_up(&self, error: &anyhow::Error) {
+        let words = format!("{error:#}");
+        tracing::error!(stream = %self.id, error = %words, "stream is given up");
+        self.say(StreamState::Refused, words);
+    }
+
+    fn say(&self, state: StreamState, words: String) {
+        self.board.update(|status| status.last_error = Some(words.clone()));
+        self.board.state(state, words);
+    }
+
     async fn run(self) -> anyhow::Result<()> {
         let address = Address::of(&self.config)?;
         let spool = self.open_spool().await?;
         self.board.spooled(spool.counts());
         let (drained, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut shippers = self.start_shippers(&spool, &drained, &stop);
+        let patience = stop_shipping(self.shutdown.clone(), stop, DRAIN);
+        let _patience = AbortOnDropHandle::new(tokio::spawn(patience));
         let (inbox, outbox) = mpsc::channel(self.bounds.channel_units.max(1));
         let stage = self.stage(&spool);
         let runtime = Handle::current();
@@ -127,7 +184,7 @@ impl OneStream {
         let received = receiver.receive().await;
         let staged = tokio::task::spawn_blocking(move || thread.join()).await?;
         drained.cancel();
-        self.wait_for(&mut shippers, &stop).await;
+        while shippers.join_next().await.is_some() {}
         match staged {
             Ok(staged) => staged?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -186,20 +243,28 @@ impl OneStream {
         }
         shippers
     }
+}
 
-    /// Lets the shippers finish: without end after a file, for a while after a shutdown.
-    async fn wait_for(&self, shippers: &mut JoinSet<()>, stop: &CancellationToken) {
-        let patience = async {
-            self.shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN).await;
-            stop.cancel();
-        };
-        let all = async { while shippers.join_next().await.is_some() {} };
-        tokio::pin!(patience, all);
-        tokio::select! {
-            () = &mut all => return,
-            () = &mut patience => {}
-        }
-        all.await;
+/// Lets the shippers go on for a while after a shutdown, counted from its very moment: what the stage still has to do
+/// takes from it.
+async fn stop_shipping(shutdown: CancellationToken, stop: CancellationToken, drain: Duration) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(drain).await;
+    stop.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_to_ship_runs_from_the_shutdown_while_the_stage_still_works() {
+        let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
+        let drain = Duration::from_millis(50);
+        let patience = tokio::spawn(stop_shipping(shutdown.clone(), stop.clone(), drain));
+        assert!(tokio::time::timeout(drain * 4, stop.cancelled()).await.is_err(), "no shutdown");
+        shutdown.cancel();
+        stop.cancelled().await;
+        patience.await.unwrap();
     }
 }

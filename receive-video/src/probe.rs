@@ -1,11 +1,12 @@
 //! What a source sends, found out by looking at it for a while.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use media::h264::Sps;
 use services::config::StreamConfig;
 use services::{Clock, MediaTime};
+use tokio::time::{Instant, timeout_at};
 
 use crate::source::{Address, Arrival, Sessions, Source, SourceError};
 
@@ -15,6 +16,8 @@ const LOOK: MediaTime = MediaTime(10 * MediaTime::HZ);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A source whose timestamps do not move is not looked at for ever.
 const LOOK_AT_MOST: Duration = Duration::from_secs(12);
+/// A source that sends nothing for so long, up to the end of the look, is told of.
+const SILENCE: Duration = Duration::from_secs(2);
 /// The deepest reordering that H.264 allows (ITU-T H.264 §A.3.1).
 const REORDERED: usize = 16;
 
@@ -41,6 +44,8 @@ pub struct ProbeReport {
     pub sender_reports: Option<u64>,
     /// Seconds that the camera's clock is ahead of ours, its delay included; none when its reports are not believed.
     pub clock_ahead_seconds: Option<f64>,
+    /// Seconds for which nothing had come any more when the look ended; none when it still sent.
+    pub silent_seconds: Option<f64>,
 }
 
 /// Looks at a source for ten seconds of its time.
@@ -50,23 +55,34 @@ pub struct ProbeReport {
 pub async fn probe(stream: &StreamConfig) -> Result<ProbeReport, SourceError> {
     let address = Address::of(stream)?;
     let sessions = Sessions::default();
-    let looked = tokio::time::timeout(PATIENCE, async {
-        let mut source = Source::open(&address, false, &sessions, &Clock::system()).await?;
-        let mut look = Look::default();
-        let began = Instant::now();
-        while let Some(arrival) = source.next().await? {
-            look.unit(&arrival);
-            if look.newest >= LOOK || began.elapsed() >= LOOK_AT_MOST {
-                break;
-            }
-        }
-        Ok(look.report(&source))
-    });
-    let report = looked.await.map_err(|_| SourceError::connect_timeout(PATIENCE))?;
+    let report = look_at(&address, &sessions).await;
     sessions.settle().await;
     report
 }
 
+async fn look_at(address: &Address, sessions: &Sessions) -> Result<ProbeReport, SourceError> {
+    let no_answer = |_| SourceError::connect_timeout(PATIENCE);
+    let deadline = Instant::now() + PATIENCE;
+    let clock = Clock::system();
+    let open = Source::open(address, false, sessions, &clock);
+    let mut source = timeout_at(deadline, open).await.map_err(no_answer)??;
+    let first = timeout_at(deadline, source.next()).await.map_err(no_answer)??;
+    let mut look = Look::default();
+    let began = Instant::now();
+    let (mut next, mut came) = (Some(first.ok_or_else(SourceError::empty)?), began);
+    while let Some(arrival) = next {
+        look.unit(&arrival);
+        came = Instant::now();
+        if look.newest >= LOOK || began.elapsed() >= LOOK_AT_MOST {
+            break;
+        }
+        let Ok(waited) = timeout_at(deadline, source.next()).await else { break };
+        next = waited?;
+    }
+    look.report(&source, came.elapsed())
+}
+
+/// What was seen so far.
 #[derive(Debug, Default)]
 struct Look {
     sps: Option<Sps>,
@@ -96,14 +112,19 @@ impl Look {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of ten seconds")]
-    fn report(self, source: &Source) -> ProbeReport {
+    fn report(self, source: &Source, silent: Duration) -> Result<ProbeReport, SourceError> {
+        let no_key_frame = || SourceError::no_key_frame(self.units, self.newest);
+        let sps = self.sps.ok_or_else(no_key_frame)?;
         let seconds = self.newest.as_seconds();
         let rate = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
         let (sender_reports, ahead) = match source {
             Source::Rtsp(rtsp) => (Some(rtsp.reports()), rtsp.camera_ahead()),
             Source::Timeline(_) => (None, None),
         };
-        let mut report = ProbeReport {
+        Ok(ProbeReport {
+            size: (sps.width, sps.height),
+            profile: profile(sps.profile),
+            codec: sps.codec,
             units: self.units,
             fps: frames_per_second(self.times),
             key_frame_seconds: self.longest_group.map(MediaTime::as_seconds),
@@ -111,14 +132,8 @@ impl Look {
             bitrate: rate(self.bytes as f64 * 8.0),
             sender_reports,
             clock_ahead_seconds: ahead.map(|micros| micros as f64 / 1e6),
-            ..ProbeReport::default()
-        };
-        if let Some(sps) = self.sps {
-            report.size = (sps.width, sps.height);
-            report.profile = profile(sps.profile);
-            report.codec = sps.codec;
-        }
-        report
+            silent_seconds: (silent >= SILENCE).then_some(silent.as_secs_f64()),
+        })
     }
 }
 
@@ -164,10 +179,11 @@ impl fmt::Display for ProbeReport {
         if let Some(reports) = self.sender_reports {
             write!(f, "\nsender reports   {reports}")?;
         }
-        match self.clock_ahead_seconds {
-            Some(ahead) => {
-                write!(f, "\ncamera's clock   {ahead:+.3} s from ours, its delay included")
-            }
+        if let Some(ahead) = self.clock_ahead_seconds {
+            write!(f, "\ncamera's clock   {ahead:+.3} s from ours, its delay included")?;
+        }
+        match self.silent_seconds {
+            Some(silent) => write!(f, "\nsilence          it has sent nothing for {silent:.0} s"),
             None => Ok(()),
         }
     }

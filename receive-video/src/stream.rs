@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use services::Clock;
 use services::config::{ReceiveConfig, StreamConfig};
+use services::{Clock, MediaTime};
 use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -61,14 +61,12 @@ impl Receiver {
             Backoff::new(bounds.backoff_min.duration(), bounds.backoff_max.duration());
         loop {
             self.board.state(StreamState::Connecting, format!("connecting to {}", self.address));
-            let began = Instant::now();
-            let error = match self.play(sessions).await {
+            let error = match self.play(sessions, &mut backoff).await {
                 Ok(End::Finished) if self.config.repeat => continue,
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == SourceErrorKind::Hopeless => return Err(error),
                 Err(error) => error,
             };
-            backoff.lived(began.elapsed());
             let wait = match error.kind() {
                 SourceErrorKind::Unauthorized | SourceErrorKind::Unsupported => {
                     bounds.backoff_unauthorized.duration()
@@ -84,8 +82,8 @@ impl Receiver {
         }
     }
 
-    /// One connection.
-    async fn play(&self, sessions: &Sessions) -> Result<End, SourceError> {
+    /// One connection; `backoff` is told how long it played.
+    async fn play(&self, sessions: &Sessions, backoff: &mut Backoff) -> Result<End, SourceError> {
         let connecting = timeout(self.connect_timeout(), self.open(sessions));
         let opened = tokio::select! {
             biased;
@@ -95,14 +93,16 @@ impl Receiver {
         let timed_out = |_| SourceError::connect_timeout(self.connect_timeout());
         let (mut source, first) = opened.map_err(timed_out)??;
         let Some(first) = first else {
-            return Err(SourceError::hopeless("it holds no H.264 access unit"));
+            return Err(SourceError::empty());
         };
         self.board.state(StreamState::Playing, format!("playing {}", self.address));
-        let mut feed = Feed { inbox: &self.inbox, live: self.is_live(), skipping: false, units: 0 };
+        let mut feed = Feed::new(&self.inbox, self.is_live());
         if self.inbox.send(Inbound::Open).await.is_err() {
             return Ok(End::Stopped);
         }
+        let began = Instant::now();
         let end = self.pass_on(&mut source, first, &mut feed).await;
+        backoff.lived(began.elapsed());
         // A closed inbox means that the stage has ended, and its accounts with it.
         let _ = self.inbox.send(Inbound::Close { units: feed.units }).await;
         end
@@ -129,10 +129,11 @@ impl Receiver {
         };
         let watched = matches!(self.address, Address::Rtsp(_));
         let mut watchdog = Watchdog::new(silence, key_frames, Instant::now());
-        let mut next = Some(first);
+        let (mut next, mut media_time) = (Some(first), MediaTime(0));
         while let Some(arrival) = next {
             let now = Instant::now();
             self.board.arrived(now);
+            media_time = media_time.max(arrival.media_time());
             if watched {
                 watchdog.unit(arrival.media_time(), arrival.unit.key, now)?;
             }
@@ -150,6 +151,9 @@ impl Receiver {
                     Err(_) => return Err(silent(&watchdog).into()),
                 },
             };
+        }
+        if feed.key_frames == 0 {
+            return Err(SourceError::no_key_frame(feed.units, media_time));
         }
         Ok(End::Finished)
     }
@@ -199,13 +203,19 @@ struct Feed<'a> {
     /// The stage was busy: what refers to what it missed is left out too.
     skipping: bool,
     units: u64,
+    key_frames: u64,
 }
 
-impl Feed<'_> {
+impl<'a> Feed<'a> {
+    fn new(inbox: &'a mpsc::Sender<Inbound>, live: bool) -> Self {
+        Self { inbox, live, skipping: false, units: 0, key_frames: 0 }
+    }
+
     /// Passes a unit on; a live one is left out, up to the next key frame, when the stage is busy. False when the
     /// stage has ended.
     async fn give(&mut self, arrival: Arrival) -> bool {
         self.units = arrival.seq + 1;
+        self.key_frames += u64::from(arrival.unit.key);
         if !self.live {
             return self.inbox.send(Inbound::Unit(Box::new(arrival))).await.is_ok();
         }
@@ -242,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn a_live_source_leaves_out_up_to_the_next_key_frame_when_the_stage_is_busy() {
         let (sender, mut inbox) = mpsc::channel(2);
-        let mut feed = Feed { inbox: &sender, live: true, skipping: false, units: 0 };
+        let mut feed = Feed::new(&sender, true);
         for seq in 0..3 {
             assert!(feed.give(arrival(seq, seq == 0)).await);
         }

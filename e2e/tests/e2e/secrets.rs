@@ -1,6 +1,8 @@
 //! Promise 8: a camera's password is nowhere but in the configuration.
 
 use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,6 +60,7 @@ fn assert_nowhere(folder: &Path) {
 on_every_backend!(
     a_password_is_in_no_log_row_message_or_error,
     a_refused_password_is_said_plainly_and_not_repeated,
+    a_password_that_the_camera_repeats_is_not_repeated,
 );
 
 fn a_password_is_in_no_log_row_message_or_error(backend: Backend) {
@@ -106,5 +109,78 @@ fn a_refused_password_is_said_plainly_and_not_repeated(backend: Backend) {
     up.wait_for_log("refuses the user name or password", Duration::from_secs(30));
     up.signal("TERM");
     assert!(up.wait(Duration::from_secs(30)).success(), "{}", up.stderr());
+    assert_nowhere(site.path());
+}
+
+/// A camera that answers everything with its URL, without a scheme, and with a description whose type it does not say,
+/// or that has a wrong one. Gives the base of its URLs.
+fn repeating_camera() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let base = format!("rtsp://{}", listener.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            // It ends by the other side.
+            let _ = repeat(&connection);
+        }
+    });
+    base
+}
+
+fn repeat(mut connection: &TcpStream) -> io::Result<()> {
+    let sdp = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=x\r\nt=0 0\r\n\
+               m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n";
+    let (mut url, mut cseq) = (String::new(), String::new());
+    for line in BufReader::new(connection).lines() {
+        let line = line?;
+        if let Some((_, address)) = line.split_once(" rtsp://") {
+            url = address.trim_end_matches(" RTSP/1.0").to_owned();
+        } else if line.starts_with("CSeq") {
+            cseq = line;
+        } else if line.is_empty() {
+            let kind = if url.contains("typed") { "Content-Type: text/html\r\n" } else { "" };
+            let length = sdp.len();
+            write!(
+                connection,
+                "RTSP/1.0 200 OK\r\n{cseq}\r\nContent-Base: {url}\r\n{kind}\
+                 Content-Length: {length}\r\n\r\n{sdp}"
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn a_password_that_the_camera_repeats_is_not_repeated(backend: Backend) {
+    let site = site(backend);
+    let base = repeating_camera();
+    site.configure(&format!(
+        r#"
+        data = "data"
+
+        [streams.query]
+        url = "{base}/live?user=keeper&password={PASSWORD}"
+
+        [streams.typed]
+        url = "{base}/typed?{PASSWORD}"
+
+        [streams.path]
+        url = "{base}/typed/user=keeper_password={PASSWORD}_channel=1.sdp"
+
+        [models.sleeper]
+        algorithm = "sleep:0ms"
+        sample = {{ every = "1s" }}
+        "#
+    ));
+    let mut up = site.start("millrace", &["up"]);
+    for stream in ["query", "typed", "path"] {
+        up.wait_for_log(&format!("camera {stream}: "), Duration::from_secs(30));
+    }
+    up.signal("TERM");
+    assert!(up.wait(Duration::from_secs(30)).success(), "{}", up.stderr());
+    let url = format!("{base}/live?password={PASSWORD}");
+    for log in ["info", "retina::client::parse=trace"] {
+        let probed = site.millrace(&["--log", log, "probe", &url]);
+        let text = String::from_utf8_lossy(&[probed.stdout, probed.stderr].concat()).into_owned();
+        assert!(text.contains("live?***") && !text.contains(PASSWORD), "{text}");
+    }
     assert_nowhere(site.path());
 }

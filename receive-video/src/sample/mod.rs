@@ -8,6 +8,7 @@ mod reorder;
 
 use services::config::{Pick, SampleConfig};
 
+pub(crate) use picker::Run;
 use picker::{Choice, Picker};
 use reorder::Reorder;
 pub(crate) use reorder::UnitMeta;
@@ -34,7 +35,7 @@ pub mod reason {
     pub const OVERLOAD: &str = "overload";
     /// The process died before it was decided.
     pub const CRASH: &str = "crash";
-    /// The process was stopped while the spool had no room for it.
+    /// The process was stopped before there was time or room for it.
     pub const STOPPED: &str = "stopped";
 }
 
@@ -45,8 +46,8 @@ pub(crate) enum Fate {
     Skip(&'static str),
     /// It is skipped as itself, but its picture is wanted for a run to come.
     Context,
-    /// It is taken: the last of the run of these units.
-    Take(Vec<u64>),
+    /// It is taken: the last of this run.
+    Take(Run),
 }
 
 /// A unit with its fate for each lane that is settled by now.
@@ -140,11 +141,6 @@ impl Sampler {
         self.trouble.is_some()
     }
 
-    /// The first unit that an open run of a lane still holds.
-    pub(crate) fn oldest_held(&self, lane: usize) -> Option<u64> {
-        self.lanes[lane].picker.oldest_held()
-    }
-
     /// Tells whether any lane may ask for pictures other than key frames.
     pub(crate) fn has(&self, pick: Pick) -> bool {
         self.lanes.iter().any(|lane| lane.pick == pick)
@@ -178,11 +174,11 @@ impl Sampler {
     }
 
     fn offer(&mut self, lane: usize, unit: &UnitMeta) -> Fate {
-        match self.lanes[lane].picker.offer(unit.seq, unit.time) {
+        match self.lanes[lane].picker.offer(unit.time) {
             Choice::NotDue => Fate::Skip(reason::NOT_DUE),
             Choice::OutOfOrder => Fate::Skip(reason::OUT_OF_ORDER),
             Choice::Context => Fate::Context,
-            Choice::Completes(seqs) => Fate::Take(seqs),
+            Choice::Completes(run) => Fate::Take(run),
         }
     }
 }
@@ -203,6 +199,11 @@ mod tests {
 
     fn unit(seq: u64, pts: i64, key: bool) -> UnitMeta {
         UnitMeta { seq, time: MediaTime(pts), key, loss: false }
+    }
+
+    /// A picture is taken as a run of its own.
+    fn take(pts: i64) -> Fate {
+        Fate::Take(Run { times: vec![MediaTime(pts)], still_open: None })
     }
 
     fn fates_of(settled: &[Settled], lane: usize) -> BTreeMap<u64, Fate> {
@@ -231,7 +232,7 @@ mod tests {
         let mut sampler = Sampler::new(&[sample(Pick::Exact, 40, 1)]);
         let settled = sampler.push(unit(0, 0, false));
         assert_eq!(fates_of(&settled, 0)[&0], Fate::Skip(reason::BEFORE_KEY));
-        assert_eq!(fates_of(&sampler.push(unit(1, 3_600, true)), 0)[&1], Fate::Take(vec![1]));
+        assert_eq!(fates_of(&sampler.push(unit(1, 3_600, true)), 0)[&1], take(3_600));
     }
 
     #[test]
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!(fates_of(&sampler.push(lossy), 0)[&1], Fate::Skip(reason::AFTER_LOSS));
         let settled = sampler.push(unit(2, 7_200, false));
         assert_eq!(fates_of(&settled, 0)[&2], Fate::Skip(reason::AFTER_LOSS));
-        assert_eq!(fates_of(&sampler.push(unit(3, 10_800, true)), 0)[&3], Fate::Take(vec![3]));
+        assert_eq!(fates_of(&sampler.push(unit(3, 10_800, true)), 0)[&3], take(10_800));
     }
 
     #[test]

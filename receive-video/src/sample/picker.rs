@@ -31,8 +31,18 @@ pub(crate) struct Picker {
 
 #[derive(Debug)]
 struct Window {
-    seqs: Vec<u64>,
+    times: Vec<MediaTime>,
     next: u64,
+}
+
+/// The pictures of a run that is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Their times; the run is the last one's.
+    pub(crate) times: Vec<MediaTime>,
+    /// The first picture of the runs that are still open. Told here, because later pictures are offered before this
+    /// run is worked off.
+    pub(crate) still_open: Option<MediaTime>,
 }
 
 /// What becomes of one picture offered to a [`Picker`].
@@ -44,8 +54,8 @@ pub(crate) enum Choice {
     OutOfOrder,
     /// It belongs to runs that later pictures complete.
     Context,
-    /// It completes a run, whose pictures these are; itself is the last.
-    Completes(Vec<u64>),
+    /// It completes a run, as its last picture.
+    Completes(Run),
 }
 
 impl Picker {
@@ -66,7 +76,7 @@ impl Picker {
     }
 
     /// Offers the next picture in presentation order.
-    pub(crate) fn offer(&mut self, seq: u64, time: MediaTime) -> Choice {
+    pub(crate) fn offer(&mut self, time: MediaTime) -> Choice {
         if self.last_pts.is_some_and(|last| time.0 <= last) {
             return Choice::OutOfOrder;
         }
@@ -74,26 +84,22 @@ impl Picker {
         let index = self.offered;
         self.offered += 1;
         if self.is_due(time.0) {
-            self.open.push_back(Window { seqs: Vec::with_capacity(self.frames), next: index });
+            self.open.push_back(Window { times: Vec::with_capacity(self.frames), next: index });
         }
         let mut wanted = false;
         for window in self.open.iter_mut().filter(|window| window.next == index) {
-            window.seqs.push(seq);
+            window.times.push(time);
             window.next += self.step;
             wanted = true;
         }
-        match self.open.front() {
-            Some(first) if first.seqs.len() == self.frames => Choice::Completes(
-                self.open.pop_front().map(|window| window.seqs).unwrap_or_default(),
-            ),
-            _ if wanted => Choice::Context,
-            _ => Choice::NotDue,
+        match self.open.pop_front_if(|first| first.times.len() == self.frames) {
+            Some(Window { times, .. }) => {
+                let still_open = self.open.front().and_then(|first| first.times.first().copied());
+                Choice::Completes(Run { times, still_open })
+            }
+            None if wanted => Choice::Context,
+            None => Choice::NotDue,
         }
-    }
-
-    /// The first picture that an open run still holds.
-    pub(crate) fn oldest_held(&self) -> Option<u64> {
-        self.open.front().and_then(|window| window.seqs.first().copied())
     }
 
     fn is_due(&mut self, pts: i64) -> bool {
@@ -118,17 +124,17 @@ mod tests {
 
     use super::*;
 
-    fn last_seqs(picker: &mut Picker, times: impl Iterator<Item = i64>) -> Vec<u64> {
-        let last = |(seq, pts)| match picker.offer(seq, MediaTime(pts)) {
-            Choice::Completes(seqs) => seqs.last().copied(),
+    fn last_times(picker: &mut Picker, times: impl Iterator<Item = i64>) -> Vec<i64> {
+        let last = |pts| match picker.offer(MediaTime(pts)) {
+            Choice::Completes(run) => run.times.last().map(|time| time.0),
             _ => None,
         };
-        (0..).zip(times).filter_map(last).collect()
+        times.filter_map(last).collect()
     }
 
-    /// Offers the picture `n` of ten a second.
-    fn offer(picker: &mut Picker, n: i64) -> Choice {
-        picker.offer(n.unsigned_abs(), MediaTime(n * 9_000))
+    fn completes<const N: usize>(times: [i64; N], still_open: Option<i64>) -> Choice {
+        let times = times.map(MediaTime).to_vec();
+        Choice::Completes(Run { times, still_open: still_open.map(MediaTime) })
     }
 
     fn stream(numerator: i64, denominator: i64, seconds: i64) -> impl Iterator<Item = i64> {
@@ -142,11 +148,10 @@ mod tests {
         for (numerator, denominator) in [(10, 1), (25, 2), (25, 1), (30_000, 1_001), (60, 1)] {
             for (millis, expected) in [(1_000, 600_u64), (500, 1_200), (100, 6_000)] {
                 let mut picker = Picker::new(Duration::from_millis(millis), 1, 1);
-                let runs = last_seqs(&mut picker, stream(numerator, denominator, 600));
+                let runs = last_times(&mut picker, stream(numerator, denominator, 600));
                 let name = format!("{numerator}/{denominator} every {millis} ms");
                 assert!((runs.len() as u64).abs_diff(expected) <= 1, "{name}: {}", runs.len());
-                for (run, seq) in (0_i64..).zip(&runs) {
-                    let pts = i64::try_from(*seq).unwrap() * 90_000 * denominator / numerator;
+                for (run, pts) in (0_i64..).zip(&runs) {
                     let late = pts - run * i64::try_from(millis).unwrap() * 90;
                     let picture = 90_000 * denominator / numerator;
                     assert!((-450..=picture).contains(&late), "{name}: run {run} is {late} late");
@@ -159,7 +164,7 @@ mod tests {
     fn jitter_of_a_millisecond_costs_no_run() {
         let mut picker = Picker::new(Duration::from_millis(100), 1, 1);
         let jitter = |(n, pts): (usize, i64)| pts + [0, 90, -90, 45, -1][n % 5];
-        let runs = last_seqs(&mut picker, stream(10, 1, 600).enumerate().map(jitter));
+        let runs = last_times(&mut picker, stream(10, 1, 600).enumerate().map(jitter));
         assert!(runs.len().abs_diff(6_000) <= 1, "{}", runs.len());
     }
 
@@ -167,21 +172,22 @@ mod tests {
     fn a_gap_in_the_stream_is_not_made_up_for() {
         let mut picker = Picker::new(Duration::from_secs(1), 1, 1);
         let times = [0, 45_000, 90_000, 900_000, 945_000, 990_000];
-        assert_eq!(last_seqs(&mut picker, times.into_iter()), [0, 2, 3, 5]);
+        assert_eq!(last_times(&mut picker, times.into_iter()), [0, 90_000, 900_000, 990_000]);
     }
 
     #[test]
     fn a_run_holds_pictures_a_step_apart_and_is_its_last_ones() {
         let mut picker = Picker::new(Duration::from_secs(1), 3, 2);
-        let offers: Vec<Choice> = (0..6).map(|n| offer(&mut picker, n)).collect();
+        let offers: Vec<Choice> =
+            stream(10, 1, 1).map(|pts| picker.offer(MediaTime(pts))).collect();
         assert_eq!(
-            offers,
+            offers[..6],
             [
                 Choice::Context,
                 Choice::NotDue,
                 Choice::Context,
                 Choice::NotDue,
-                Choice::Completes(vec![0, 2, 4]),
+                completes([0, 18_000, 36_000], None),
                 Choice::NotDue,
             ]
         );
@@ -190,18 +196,18 @@ mod tests {
     #[test]
     fn overlapping_runs_share_pictures() {
         let mut picker = Picker::new(Duration::from_millis(100), 3, 1);
-        let offers: Vec<Choice> = (0..4).map(|n| offer(&mut picker, n)).collect();
-        assert_eq!(offers[2], Choice::Completes(vec![0, 1, 2]));
-        assert_eq!(offers[3], Choice::Completes(vec![1, 2, 3]));
-        assert_eq!(picker.oldest_held(), Some(2));
+        let offers: Vec<Choice> =
+            stream(10, 1, 1).map(|pts| picker.offer(MediaTime(pts))).collect();
+        assert_eq!(offers[2], completes([0, 9_000, 18_000], Some(9_000)));
+        assert_eq!(offers[3], completes([9_000, 18_000, 27_000], Some(18_000)));
     }
 
     #[test]
     fn time_that_stands_still_or_goes_back_is_never_chosen() {
         let mut picker = Picker::new(Duration::from_millis(1), 1, 1);
-        assert_eq!(picker.offer(0, MediaTime(9_000)), Choice::Completes(vec![0]));
-        assert_eq!(picker.offer(1, MediaTime(9_000)), Choice::OutOfOrder);
-        assert_eq!(picker.offer(2, MediaTime(0)), Choice::OutOfOrder);
+        assert_eq!(picker.offer(MediaTime(9_000)), completes([9_000], None));
+        assert_eq!(picker.offer(MediaTime(9_000)), Choice::OutOfOrder);
+        assert_eq!(picker.offer(MediaTime(0)), Choice::OutOfOrder);
     }
 
     proptest! {
@@ -212,7 +218,7 @@ mod tests {
         ) {
             let times: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let mut picker = Picker::new(Duration::from_millis(millis), 1, 1);
-            let runs = last_seqs(&mut picker, times.iter().copied());
+            let runs = last_times(&mut picker, times.iter().copied());
             let period = i64::try_from(millis).unwrap() * 90;
             let early = (period / 10).min(450);
             let mut periods: Vec<i64> =
@@ -228,7 +234,7 @@ mod tests {
             step in 1_u32..4,
         ) {
             let mut picker = Picker::new(Duration::from_millis(70), frames, step);
-            let runs = last_seqs(&mut picker, times.into_iter());
+            let runs = last_times(&mut picker, times.into_iter());
             prop_assert!(runs.windows(2).all(|pair| pair[0] < pair[1]));
         }
     }

@@ -2,14 +2,19 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use media::FrameRate;
 use media::scene::SceneConfig;
 use percent_encoding::percent_decode_str;
-use services::config::{StreamConfig, Transport};
+use services::MediaTime;
+use services::config::{StreamConfig, Transport, masked};
 use url::Url;
 
 use super::error::SourceError;
+
+/// The longest scene, in seconds: a year.
+const LONGEST_SCENE: f64 = 365.0 * 24.0 * 3_600.0;
 
 /// Where a source is.
 #[derive(Clone, Debug)]
@@ -54,13 +59,22 @@ impl fmt::Debug for RtspAddress {
 }
 
 impl RtspAddress {
-    /// The URL without its query, in which many cameras want their password.
+    /// The URL without its query, in which many cameras want their password, and without passwords in its path.
     fn shown_url(&self) -> Url {
         let mut url = self.url.clone();
         if url.query().is_some() {
             url.set_query(Some("***"));
         }
+        url.set_path(&masked(self.url.path()));
         url
+    }
+
+    /// A text that may repeat the URL, without what [`shown_url`](Self::shown_url) leaves out.
+    pub(crate) fn hidden_in(&self, text: &str) -> String {
+        match self.url.query() {
+            Some(query) => masked(&text.replace(&format!("?{query}"), "?***")),
+            None => masked(text),
+        }
     }
 }
 
@@ -138,17 +152,26 @@ fn scene(query: &str) -> Result<Address, SourceError> {
             "height" => scene.height = value.parse().map_err(|_| bad())?,
             "shapes" => scene.shapes = value.parse().map_err(|_| bad())?,
             "fps" => scene.fps = frame_rate(value.parse().ok())?.ok_or_else(bad)?,
-            "seconds" => seconds = Some(value.parse::<f64>().map_err(|_| bad())?),
+            "seconds" => seconds = Some(scene_seconds(&value).ok_or_else(bad)?),
             _ => return Err(SourceError::hopeless(format!("scene url: {key:?} is not known"))),
         }
     }
-    let frames = seconds.map(|seconds| {
-        let ticks = services::MediaTime::from_duration(
-            std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-        );
-        (0..).find(|n| scene.fps.pts(*n) >= ticks.0).unwrap_or(0)
-    });
+    let frames = seconds.map(|seconds| frames_within(seconds, scene.fps));
     Ok(Address::Scene { scene, frames })
+}
+
+fn scene_seconds(text: &str) -> Option<f64> {
+    let seconds = text.parse().ok()?;
+    (0.0..=LONGEST_SCENE).contains(&seconds).then_some(seconds)
+}
+
+/// How many frames are due before `seconds` are over.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+fn frames_within(seconds: f64, fps: FrameRate) -> u64 {
+    let end = MediaTime::from_duration(Duration::from_secs_f64(seconds));
+    // A product of decimals is off by one at most.
+    let about = (seconds * fps.as_f64()) as u64;
+    (about.saturating_sub(1)..).find(|n| fps.pts(*n) >= end.0).unwrap_or(about)
 }
 
 fn frame_rate(fps: Option<f64>) -> Result<Option<FrameRate>, SourceError> {
@@ -183,6 +206,25 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_the_path_is_not_shown() {
+        let text = "rtsp://10.0.0.9/user=me_Password=hun_ter2_channel=1/pwd=hunter2/live";
+        let address = Address::of(&stream(text)).unwrap();
+        let shown = "rtsp://10.0.0.9/user=me_Password=***/pwd=***/live";
+        assert_eq!(address.to_string(), shown);
+        assert!(format!("{address:?}").contains(shown), "{address:?}");
+    }
+
+    #[test]
+    fn an_error_that_repeats_the_url_does_not_repeat_the_password() {
+        let text = "rtsp://10.0.0.9/pass=hunter2/live?hunter3";
+        let Address::Rtsp(rtsp) = Address::of(&stream(text)).unwrap() else { panic!("{text}") };
+        let error = format!("bad Content-Base \"10.0.0.9/pass=hunter2\" at {text} has no type");
+        let hidden = "bad Content-Base \"10.0.0.9/pass=***\" \
+                      at rtsp://10.0.0.9/pass=***/live?*** has no type";
+        assert_eq!(rtsp.hidden_in(&error), hidden);
+    }
+
+    #[test]
     fn a_url_that_cannot_be_read_is_not_repeated() {
         let error = Address::of(&stream("rtsp//me:hunter2@host")).unwrap_err().to_string();
         assert!(error.contains("cannot be read") && !error.contains("hunter2"), "{error}");
@@ -197,5 +239,27 @@ mod tests {
         let Address::Scene { scene, frames } = address.unwrap() else { panic!("no scene") };
         assert_eq!((scene.seed, scene.width, frames), (7, 1_280, Some(25)));
         assert!(Address::of(&stream("scene:?size=big")).is_err());
+    }
+
+    #[test]
+    fn a_scene_lasts_a_time_that_can_be() {
+        let frames = |query: &str| match Address::of(&stream(&format!("scene:?{query}"))) {
+            Ok(Address::Scene { frames, .. }) => Ok(frames.unwrap()),
+            other => Err(other.unwrap_err().to_string()),
+        };
+        for (query, count) in [
+            ("seconds=0", 0),
+            ("seconds=0.001", 1),
+            ("seconds=0.4&fps=25", 10),
+            ("seconds=1.1&fps=10", 11),
+            ("seconds=1001&fps=29.97", 30_000),
+            ("seconds=31536000&fps=1000", 31_536_000_000),
+        ] {
+            assert_eq!(frames(query), Ok(count), "{query}");
+        }
+        for seconds in ["1e10", "-1", "NaN", "inf", "soon"] {
+            let error = frames(&format!("seconds={seconds}")).unwrap_err();
+            assert_eq!(error, format!("scene url: seconds cannot be {seconds:?}"));
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use media::h264::annexb::MAX_UNIT_BYTES;
+use services::MediaTime;
+
 use super::watchdog::Alarm;
 
 /// What can be done about it.
@@ -64,14 +67,39 @@ impl SourceError {
         )
     }
 
+    pub(crate) fn empty() -> Self {
+        Self::hopeless("it holds no H.264 access unit")
+    }
+
+    /// Nothing that came can be decoded: the end of a file, or of a look at a camera.
+    pub(crate) fn no_key_frame(units: u64, within: MediaTime) -> Self {
+        let seconds = within.as_seconds();
+        Self::hopeless(format!(
+            "it sent {units} access units in {seconds:.1} s and no key frame with parameter sets"
+        ))
+    }
+
+    pub(crate) fn too_large(bytes: usize) -> Self {
+        let words = format!("it sent an access unit of {bytes} bytes, more than {MAX_UNIT_BYTES}");
+        Self::broken("too-large", words)
+    }
+
     pub(crate) fn codec(found: &str) -> Self {
         let words = format!("it sends {found}, which is not supported: expected H264");
         Self::new(SourceErrorKind::Unsupported, "unsupported", words)
     }
 
-    /// An error of an RTSP session; `code` is the status it was answered with.
-    pub(crate) fn rtsp(code: Option<u16>, text: &str) -> Self {
+    /// An error of an RTSP session; `code` is the status it was answered with, `login` whether we have one.
+    pub(crate) fn rtsp(code: Option<u16>, login: bool, text: &str) -> Self {
         match code {
+            Some(401) if !login => {
+                let words = "it wants a user name and password";
+                Self::new(SourceErrorKind::Unauthorized, "unauthorized", words)
+            }
+            Some(403) if !login => {
+                let words = "it refuses access (403)";
+                Self::new(SourceErrorKind::Unauthorized, "unauthorized", words)
+            }
             Some(401 | 403) => {
                 let words = "it refuses the user name or password";
                 Self::new(SourceErrorKind::Unauthorized, "unauthorized", words)
@@ -100,11 +128,16 @@ impl From<Alarm> for SourceError {
     }
 }
 
-/// The first line of an error of several, its first letter small.
+/// The first line of an error of several, its first letter small where that begins a plain word.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']);
     let mut chars = line.chars();
-    chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
+    match chars.next() {
+        Some(first) if chars.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -113,14 +146,28 @@ mod tests {
 
     #[test]
     fn a_refused_password_is_said_plainly_and_tried_slowly() {
-        let error = SourceError::rtsp(Some(401), "401 response to DESCRIBE CSeq=2: …");
+        let error = SourceError::rtsp(Some(401), true, "401 response to DESCRIBE CSeq=2: …");
         assert_eq!(error.kind(), SourceErrorKind::Unauthorized);
         assert_eq!(error.to_string(), "it refuses the user name or password");
     }
 
     #[test]
+    fn a_login_that_is_missing_was_not_refused() {
+        let error = SourceError::rtsp(Some(401), false, "401 response to DESCRIBE CSeq=1: …");
+        assert_eq!(error.kind(), SourceErrorKind::Unauthorized);
+        assert_eq!(error.to_string(), "it wants a user name and password");
+    }
+
+    #[test]
+    fn an_abbreviation_keeps_its_capitals() {
+        let error = SourceError::rtsp(None, true, "RTSP framing error: invalid\n\nconn: …");
+        assert_eq!(error.to_string(), "RTSP framing error: invalid");
+    }
+
+    #[test]
     fn long_errors_give_their_first_line() {
-        let error = SourceError::rtsp(None, "Unable to connect: refused\n\nconn: 127.0.0.1");
+        let text = "Unable to connect: refused\n\nconn: 127.0.0.1";
+        let error = SourceError::rtsp(None, true, text);
         assert_eq!(error.to_string(), "unable to connect: refused");
     }
 }

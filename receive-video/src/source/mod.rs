@@ -12,6 +12,7 @@ mod units;
 mod watchdog;
 
 use media::AccessUnit;
+use services::config::StreamConfig;
 use services::{CaptureClock, CaptureTime, Clock, MediaTime};
 
 pub(crate) use address::Address;
@@ -20,6 +21,14 @@ pub use error::{SourceError, SourceErrorKind};
 pub(crate) use rtsp::{RtspSource, Sessions};
 pub(crate) use timeline::TimelineSource;
 pub(crate) use watchdog::{Alarm, Watchdog};
+
+/// Checks that a stream's address is one that can be received, without connecting to it.
+///
+/// # Errors
+/// In words for whoever wrote the configuration; never with the password.
+pub fn check_address(stream: &StreamConfig) -> Result<(), SourceError> {
+    Address::of(stream).map(drop)
+}
 
 /// An access unit and what is known of it beyond its bytes.
 #[derive(Clone, Debug)]
@@ -76,11 +85,13 @@ impl Source {
                 Ok(Self::Rtsp(Box::new(RtspSource::open(rtsp, sessions).await?)))
             }
             Address::File { path, fps } => {
-                let units = units::of_file(path, *fps)?;
+                let (path, fps) = (path.clone(), *fps);
+                let units = blocking(move || units::of_file(&path, fps)).await?;
                 Ok(Self::Timeline(TimelineSource::start(units, paced, clock)))
             }
             Address::Scene { scene, frames } => {
-                let units = units::of_scene(scene.clone(), *frames)?;
+                let (scene, frames) = (scene.clone(), *frames);
+                let units = blocking(move || units::of_scene(scene, frames)).await?;
                 Ok(Self::Timeline(TimelineSource::start(units, paced, clock)))
             }
         }
@@ -106,5 +117,15 @@ impl Source {
             Self::Rtsp(rtsp) => rtsp.incidents(),
             Self::Timeline(_) => Vec::new(),
         }
+    }
+}
+
+/// Opens units on a thread that may be blocked.
+async fn blocking(
+    open: impl FnOnce() -> Result<units::Units, SourceError> + Send + 'static,
+) -> Result<units::Units, SourceError> {
+    match tokio::task::spawn_blocking(open).await {
+        Ok(opened) => opened,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -1,11 +1,13 @@
 //! An RTSP server's H.264 → arrivals, by retina: one session, from DESCRIBE to its end.
 
+use std::mem::discriminant;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use media::AccessUnit;
+use media::h264::annexb::MAX_UNIT_BYTES;
 use media::h264::nal::nal_units;
 use retina::client::{
     Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
@@ -41,6 +43,7 @@ impl Sessions {
 /// A session that plays.
 pub(crate) struct RtspSource {
     session: Pin<Box<Demuxed>>,
+    address: RtspAddress,
     clock_rate: i64,
     first: Option<i64>,
     next_seq: u64,
@@ -60,17 +63,18 @@ impl RtspSource {
             .creds(address.credentials.clone())
             .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")).to_owned())
             .session_group(Arc::clone(&sessions.0));
-        let mut session =
-            Session::describe(address.url.clone(), options).await.map_err(rtsp_error)?;
+        let failed = |error| rtsp_error(address, &error);
+        let mut session = Session::describe(address.url.clone(), options).await.map_err(failed)?;
         let video = choose_video(&session)?;
         let clock_rate = i64::from(session.streams()[video].clock_rate_hz()).max(1);
         let setup = SetupOptions::default()
             .transport(transport(address.transport))
             .frame_format(FrameFormat::SIMPLE);
-        session.setup(video, setup).await.map_err(rtsp_error)?;
-        let playing = session.play(PlayOptions::default()).await.map_err(rtsp_error)?;
+        session.setup(video, setup).await.map_err(failed)?;
+        let playing = session.play(PlayOptions::default()).await.map_err(failed)?;
         Ok(Self {
-            session: Box::pin(playing.demuxed().map_err(rtsp_error)?),
+            session: Box::pin(playing.demuxed().map_err(failed)?),
+            address: address.clone(),
             clock_rate,
             first: None,
             next_seq: 0,
@@ -85,10 +89,10 @@ impl RtspSource {
     pub(crate) async fn next(&mut self) -> Result<Arrival, SourceError> {
         loop {
             match self.session.next().await {
-                Some(Ok(CodecItem::VideoFrame(frame))) => return Ok(self.arrival(frame)),
+                Some(Ok(CodecItem::VideoFrame(frame))) => return self.arrival(frame),
                 Some(Ok(CodecItem::Rtcp(packet))) => self.report(&packet),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(rtsp_error(error)),
+                Some(Err(error)) => return Err(rtsp_error(&self.address, &error)),
                 None => return Err(SourceError::end_of_stream()),
             }
         }
@@ -109,7 +113,8 @@ impl RtspSource {
         self.clock.camera_ahead()
     }
 
-    fn arrival(&mut self, frame: VideoFrame) -> Arrival {
+    fn arrival(&mut self, frame: VideoFrame) -> Result<Arrival, SourceError> {
+        check_size(frame.data().len())?;
         let arrived_at = wall(frame.end_ctx());
         let first = *self.first.get_or_insert(frame.timestamp().timestamp());
         let media_time = self.ticks(frame.timestamp().timestamp() - first);
@@ -120,7 +125,7 @@ impl RtspSource {
         unit.key &= !loss || begins_with_first_slice(&unit.data);
         let seq = self.next_seq;
         self.next_seq += 1;
-        Arrival { seq, captured_at, clock, loss, unit }
+        Ok(Arrival { seq, captured_at, clock, loss, unit })
     }
 
     fn report(&mut self, packet: &ReceivedCompoundPacket) {
@@ -134,10 +139,8 @@ impl RtspSource {
         let media_time = self.ticks(timestamp.timestamp() - first);
         let ntp = utc(report.ntp_timestamp().0);
         let verdict = self.clock.report(media_time, ntp, wall(packet.ctx()));
-        if self.verdict != Some(verdict) {
-            self.incidents.extend(incident(verdict));
-        }
-        self.verdict = Some(verdict);
+        let before = self.verdict.replace(verdict);
+        self.incidents.extend(incident(verdict, before));
     }
 
     fn ticks(&self, timestamp: i64) -> MediaTime {
@@ -145,14 +148,17 @@ impl RtspSource {
     }
 }
 
-/// What a verdict on the camera's clock means for capture times.
-fn incident(verdict: Verdict) -> Option<Incident> {
+/// What a verdict on the camera's clock means for capture times, where it is not what was said before.
+fn incident(verdict: Verdict, before: Option<Verdict>) -> Option<Incident> {
+    // How far off a clock is differs by microseconds from one report to the next.
+    let same = before.is_some_and(|before| discriminant(&before) == discriminant(&verdict));
     let seconds = |micros: i64| MediaTime(micros / 100 * 9);
     let (kind, words) = match verdict {
         Verdict::Believed => return None,
         Verdict::Jumped(by) => {
             ("clock-jump", format!("its clock jumped by {}: capture times follow", seconds(by)))
         }
+        _ if same => return None,
         Verdict::Implausible(off) => (
             "clock-implausible",
             format!("its clock is {} from ours: capture times go by arrival", seconds(off)),
@@ -183,9 +189,14 @@ fn transport(transport: Transport) -> retina::client::Transport {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
-fn rtsp_error(error: retina::Error) -> SourceError {
-    SourceError::rtsp(error.status_code(), &error.to_string())
+fn rtsp_error(address: &RtspAddress, error: &retina::Error) -> SourceError {
+    let text = address.hidden_in(&error.to_string());
+    SourceError::rtsp(error.status_code(), address.credentials.is_some(), &text)
+}
+
+/// Refuses what no file may hold either.
+fn check_size(bytes: usize) -> Result<(), SourceError> {
+    if bytes > MAX_UNIT_BYTES { Err(SourceError::too_large(bytes)) } else { Ok(()) }
 }
 
 fn wall(context: &retina::PacketContext) -> CaptureTime {
@@ -214,6 +225,32 @@ mod tests {
     fn an_ntp_timestamp_reads_as_utc() {
         let half_past = (NTP_TO_UNIX_SECONDS.unsigned_abs() + 1_732_164_000) << 32 | 0x8000_0000;
         assert_eq!(utc(half_past), CaptureTime(1_732_164_000_500_000));
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_once_and_each_jump() {
+        let verdicts = [
+            Verdict::Implausible(-7_000_000),
+            Verdict::Implausible(-7_000_001),
+            Verdict::Believed,
+            Verdict::Jumped(3_000_000),
+            Verdict::Jumped(3_000_000),
+            Verdict::Distrusted,
+            Verdict::Distrusted,
+        ];
+        let mut before = None;
+        let told =
+            verdicts.iter().filter_map(|&verdict| incident(verdict, before.replace(verdict)));
+        let kinds: Vec<&str> = told.map(|incident| incident.kind).collect();
+        assert_eq!(kinds, ["clock-implausible", "clock-jump", "clock-jump", "clock-distrusted"]);
+    }
+
+    #[test]
+    fn an_access_unit_larger_than_a_file_may_hold_is_refused() {
+        assert!(check_size(MAX_UNIT_BYTES).is_ok());
+        let error = check_size(MAX_UNIT_BYTES + 1).unwrap_err();
+        let words = "it sent an access unit of 16777217 bytes, more than 16777216";
+        assert_eq!((error.event(), &*error.to_string()), ("too-large", words));
     }
 
     #[test]

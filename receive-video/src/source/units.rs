@@ -1,6 +1,6 @@
 //! Files and the scene as iterators of access units in decode order, their time counted from the start.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -21,11 +21,15 @@ const SCENE_KEY_SECONDS: f64 = 2.0;
 /// Bits per pixel of the encoded scene.
 const SCENE_BITS_PER_PIXEL: f64 = 0.12;
 
-/// Opens a file: bare H.264 by the endings `.h264`, `.264` and `.avc`, else MP4.
+/// Opens a regular file: bare H.264 by the endings `.h264`, `.264` and `.avc`, else MP4.
 ///
 /// # Errors
 /// It cannot be read, or is no H.264 video.
 pub(crate) fn of_file(path: &Path, fps: Option<FrameRate>) -> Result<Units, SourceError> {
+    // To open a pipe would wait for somebody to write to it.
+    if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_file() {
+        return Err(SourceError::hopeless(format!("read file {path:?}: it is no regular file")));
+    }
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
     match ending.as_deref() {
         Some("h264" | "264" | "avc") => of_annex_b(path, fps),
@@ -118,6 +122,17 @@ mod tests {
         for name in ["none.mp4", "none.h264"] {
             let error = of_file(Path::new(name), None).err().unwrap();
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.h264");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&*pipe, folder.path()] {
+            let error = of_file(path, None).err().unwrap().to_string();
+            assert!(error.ends_with("it is no regular file"), "{error}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use media::h264::{DecodeError, OpenH264Decoder, Sps};
-use services::config::{Encode, Pick};
+use services::config::Pick;
 use services::{Epoch, StreamId};
 
 use super::encode::{Encodings, Stamp};
@@ -18,6 +18,10 @@ use crate::source::Arrival;
 
 /// `profile_idc` of the Baseline profiles, which have no B-frames (ITU-T H.264 §A.2.1).
 const BASELINE: u8 = 66;
+
+/// What is wrong with key frames that are to travel as they came and that nobody could decode.
+const NO_PARAMETER_SETS: &str =
+    "take key frame: its key frames carry no parameter sets that can be read";
 
 /// What an epoch is made of.
 #[derive(Clone, Debug)]
@@ -38,7 +42,7 @@ pub(super) struct EpochWork {
     pub(super) lanes: Vec<Lane>,
     /// The last thing that could not be decoded.
     pub(super) trouble: Option<String>,
-    /// Size of the pictures, by the last key frame.
+    /// Size of the pictures, by the last key frame; none when it carries no parameter sets that can be read.
     pub(super) size: Option<(u32, u32)>,
     /// Access units so far, those that came while the stage was busy included.
     pub(super) received: u64,
@@ -110,6 +114,13 @@ impl EpochWork {
         bundles
     }
 
+    /// Counts the next arrival as skipped, without a look at it.
+    pub(super) fn skip(&mut self, seq: u64, reason: &str) {
+        self.overloaded_up_to(seq);
+        self.receive(1);
+        self.lanes.iter_mut().for_each(|lane| lane.books.skip(reason, 1));
+    }
+
     /// Ends the epoch after `units` access units; gives the last bundles.
     pub(super) fn finish(&mut self, units: u64, now: Instant) -> Vec<LaneBundle> {
         self.overloaded_up_to(units);
@@ -160,14 +171,14 @@ impl EpochWork {
     }
 
     fn begin_group(&mut self, sps: Option<Sps>) {
+        self.size = sps.as_ref().map(|sps| (sps.width, sps.height));
         let Some(sps) = sps else { return };
         let depth = if sps.profile == BASELINE { Some(0) } else { sps.reorder };
         self.sampler.declare_reorder(depth);
-        self.size = Some((sps.width, sps.height));
     }
 
     fn needs_decoder(&self, key: bool) -> bool {
-        let decodes = self.lanes.iter().any(|lane| lane.config.sample.encode == Encode::Jpeg);
+        let decodes = self.lanes.iter().any(|lane| lane.config.decodes());
         decodes && !self.sampler.in_trouble() && (key || self.sampler.has(Pick::Exact))
     }
 
@@ -183,7 +194,7 @@ impl EpochWork {
         for (index, fate) in fates {
             let Fate::Skip(reason) = fate else {
                 let frame = self.frame(index, seq, &mut encodings);
-                refused |= frame.is_none();
+                refused |= frame.is_none() && self.lanes[index].config.decodes();
                 bundles.extend(self.picked(index, frame, fate, now));
                 continue;
             };
@@ -206,10 +217,13 @@ impl EpochWork {
         encodings: &mut Option<Encodings>,
     ) -> Option<Arc<Frame>> {
         let stamp = *self.stamps.get(&seq)?;
-        let sample = &self.lanes[index].config.sample;
-        if sample.encode == Encode::H264 {
+        let lane = &self.lanes[index].config;
+        if !lane.decodes() {
             let (_, bytes) = self.key_frame.as_ref().filter(|(key, _)| *key == seq)?;
-            let size = self.size.unwrap_or_default();
+            let Some(size) = self.size else {
+                self.trouble.get_or_insert_with(|| NO_PARAMETER_SETS.to_owned());
+                return None;
+            };
             return Some(Arc::new(stamp.key_frame(size, bytes.clone())));
         }
         if encodings.is_none() {
@@ -220,7 +234,7 @@ impl EpochWork {
                 }
             }
         }
-        match encodings.as_mut()?.get(sample) {
+        match encodings.as_mut()?.get(&lane.sample) {
             Ok(frame) => Some(frame),
             Err(error) => {
                 self.trouble = Some(error.to_string());
@@ -236,28 +250,24 @@ impl EpochWork {
         fate: Fate,
         now: Instant,
     ) -> Vec<LaneBundle> {
-        let oldest = self.sampler.oldest_held(index);
         let lane = &mut self.lanes[index];
         let decoded = frame.is_some();
         frame.into_iter().for_each(|frame| lane.keep(frame));
-        let closed = match fate {
-            _ if !decoded => {
-                lane.books.undecodable();
-                Vec::new()
-            }
-            Fate::Take(seqs) => match lane.run(&seqs) {
-                Some(run) => lane.bundler.push(&run, now),
-                None => {
-                    lane.books.skip(reason::CONTEXT_LOST, 1);
-                    Vec::new()
+        let (run, otherwise) = match fate {
+            Fate::Take(run) => (lane.complete(&run), reason::CONTEXT_LOST),
+            Fate::Context | Fate::Skip(_) => (None, reason::CONTEXT),
+        };
+        let closed = match run {
+            Some(run) => lane.bundler.push(&run, now),
+            None => {
+                if decoded {
+                    lane.books.skip(otherwise, 1)
+                } else {
+                    lane.books.undecodable()
                 }
-            },
-            Fate::Context | Fate::Skip(_) => {
-                lane.books.skip(reason::CONTEXT, 1);
                 Vec::new()
             }
         };
-        lane.forget_before(oldest);
         closed.into_iter().map(|bundle| (index, bundle)).collect()
     }
 }

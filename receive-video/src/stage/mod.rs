@@ -1,11 +1,15 @@
 //! Arrivals in → durable bundles out: one thread per stream that samples, decodes, encodes, bundles and stores.
 //!
 //! Guarantee: every access unit is in the account of every lane, and the account closes at any moment. When the
-//! spool has no room or cannot be written to, its policy holds; a source that can wait, waits.
+//! spool has no room or cannot be written to, its policy holds; a source that can wait, waits. Once it is told to stop,
+//! it counts what its inbox still holds as skipped, and stores the bundles that are open.
 
 mod encode;
 mod epoch;
+mod failing;
 mod lane;
+#[cfg(test)]
+mod tests;
 mod unsaved;
 
 use std::collections::BTreeMap;
@@ -25,6 +29,7 @@ use crate::source::Arrival;
 use crate::status::{StreamBoard, StreamState};
 use crate::store::{Spool, Stored, shed};
 use epoch::{EpochConfig, EpochWork, LaneBundle};
+use failing::{Attempt, Failing};
 pub(crate) use lane::LaneConfig;
 use unsaved::Unsaved;
 
@@ -76,6 +81,7 @@ struct Worker {
     next_save: Instant,
     past: Past,
     unsaved: Unsaved,
+    failing: Failing,
 }
 
 impl Stage {
@@ -88,14 +94,7 @@ impl Stage {
         mut inbox: mpsc::Receiver<Inbound>,
         runtime: &Handle,
     ) -> anyhow::Result<()> {
-        let next_save = Instant::now() + SAVE_EVERY;
-        let mut worker = Worker {
-            stage: self,
-            work: None,
-            next_save,
-            past: Past::default(),
-            unsaved: Unsaved::default(),
-        };
+        let mut worker = Worker::new(self);
         loop {
             let wait = worker.deadline().saturating_duration_since(Instant::now());
             let inbound = match inbox.try_recv() {
@@ -118,12 +117,28 @@ impl Stage {
 }
 
 impl Worker {
+    fn new(stage: Stage) -> Self {
+        Self {
+            stage,
+            work: None,
+            next_save: Instant::now() + SAVE_EVERY,
+            past: Past::default(),
+            unsaved: Unsaved::default(),
+            failing: Failing::default(),
+        }
+    }
+
     fn handle(&mut self, inbound: Inbound) -> anyhow::Result<()> {
         match inbound {
             Inbound::Open => {
                 let epoch = self.stage.spool.next_epoch(self.stage.clock.now());
                 self.work = Some(EpochWork::new(&self.stage.epoch_config(), epoch)?);
                 self.save(false);
+            }
+            Inbound::Unit(arrival) if self.stage.stop.is_cancelled() => {
+                if let Some(work) = &mut self.work {
+                    work.skip(arrival.seq, reason::STOPPED);
+                }
             }
             Inbound::Unit(arrival) => {
                 let bundles = self.work.as_mut().map(|work| work.unit(*arrival, Instant::now()));
@@ -181,6 +196,9 @@ impl Worker {
                 Ok(Stored::Yes | Stored::Shed) => {
                     after.unsaved_shed.clear();
                     *books = after;
+                    self.failing.succeeds(Attempt::Store);
+                    // Whoever compares the figures must not see answers to frames that are not counted yet.
+                    self.stage.board.update(|status| status.taken += bundle.runs);
                     return;
                 }
                 Ok(Stored::NoRoom) => "the spool is full: the source waits".to_owned(),
@@ -189,7 +207,8 @@ impl Worker {
                     after.shed(shed_reason(&error), bundle.runs);
                     self.stage.spool.count_lost(model, shed_reason(&error), bundle.runs);
                     *books = after;
-                    self.stage.trouble(&error);
+                    let news = self.failing.fails(Attempt::Store, error.kind());
+                    self.stage.trouble(&error, news);
                     return;
                 }
             };
@@ -212,8 +231,14 @@ impl Worker {
             work.lanes.iter().map(|lane| (&lane.config.model, &lane.books)).collect();
         let saved = self.stage.spool.save(work.epoch, &lanes, closed);
         match &saved {
-            Ok(()) => work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear()),
-            Err(error) => self.stage.trouble(error),
+            Ok(()) => {
+                work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear());
+                self.failing.succeeds(Attempt::Save);
+            }
+            Err(error) => {
+                let news = self.failing.fails(Attempt::Save, error.kind());
+                self.stage.trouble(error, news);
+            }
         }
         for ((model, reason), frames) in self.stage.spool.shed() {
             if let Ok(model) = ModelName::new(model) {
@@ -257,11 +282,9 @@ impl Stage {
         }
     }
 
-    fn trouble(&self, error: &PortError) {
+    fn trouble(&self, error: &PortError, news: bool) {
         let words = error.to_string();
-        let mut news = false;
         self.board.update(|status| {
-            news = status.last_error.as_ref() != Some(&words);
             status.last_error = Some(words.clone());
             if status.state == StreamState::Playing {
                 status.words.clone_from(&words);

@@ -24,7 +24,7 @@ impl StreamLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let words = format!("already received by process {}", holder(&mut file));
-                return Err(PortError::because(ErrorKind::Denied, attempt(), words));
+                return Err(PortError::because(ErrorKind::Unavailable, attempt(), words));
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }

@@ -81,8 +81,8 @@ impl Spool {
     /// Opens a stream's spool and closes the accounts that a crash left open. Blocks.
     ///
     /// # Errors
-    /// `Denied` when another process receives the stream or the folder cannot be written to; `Corrupt` when the
-    /// file is no spool.
+    /// `Unavailable` while another process receives the stream, `Denied` when the folder cannot be written to, `Corrupt`
+    /// when the file is no spool.
     pub(crate) fn open(
         folder: &DataFolder,
         stream: &StreamId,

@@ -211,7 +211,7 @@ fn a_second_receiver_is_refused_and_told_who_has_the_stream() {
     let fixture = Fixture::new();
     let spool = fixture.open(SpoolPolicy::Block);
     let error = fixture.try_open(SpoolPolicy::Block).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     let expected =
         format!("lock stream \"gate\": already received by process {}", std::process::id());
     assert_eq!(error.to_string(), expected);

@@ -6,6 +6,9 @@ use services::{CaptureClock, CaptureTime};
 
 use crate::site::{Got, Site};
 
+/// A picture that refers to others, as bare H.264.
+const NO_KEY_FRAME: [u8; 7] = [0, 0, 0, 1, 0x41, 0x9a, 0x10];
+
 /// A small scene with a key frame every second.
 pub(crate) fn small_scene() -> SceneSource {
     let scene = SceneConfig { seed: 7, width: 320, height: 180, ..SceneConfig::default() };
@@ -85,6 +88,16 @@ async fn a_refused_password_is_said_plainly_and_shown_nowhere() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_missing_is_said_to_be_wanted() {
+    let camera = serve(Feed::scene(small_scene()).login(Login::digest("me", "right"))).await;
+    let site = site(&camera.url("gate"), "", "every = \"1s\"");
+    let running = site.start();
+    let told = running.until("gate", "word of it", |status| status.events > 0).await;
+    assert!(told.words.contains("camera gate: it wants a user name and password"), "{told:?}");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_transport_that_the_camera_lacks_is_named() {
     let transports = Transports { tcp: true, udp: false };
     let camera = serve(Feed { transports, ..Feed::scene(small_scene()) }).await;
@@ -123,11 +136,55 @@ async fn a_change_of_resolution_is_followed() {
     assert_eq!((frames[0].entry.width, frames.last().unwrap().entry.width), (320, 640));
 }
 
+async fn probe(url: &str) -> Result<receive_video::ProbeReport, String> {
+    let stream = serde_json::json!({ "url": url });
+    let report = receive_video::probe(&serde_json::from_value(stream).unwrap()).await;
+    report.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_probe_tells_what_came_before_a_camera_froze() {
+    let camera = serve(Feed::scene(small_scene())).await;
+    let url = camera.url("gate");
+    let freeze = async {
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        camera.set_fault("gate", &Fault::Freeze).unwrap();
+    };
+    let (report, ()) = tokio::join!(probe(&url), freeze);
+    let report = report.unwrap();
+    assert_eq!(report.size, (320, 180));
+    assert!(report.units > 10 && report.silent_seconds.unwrap() > 2.0, "{report}");
+    assert!(report.to_string().contains("it has sent nothing for "), "{report}");
+}
+
+#[tokio::test]
+async fn a_probe_does_not_describe_what_is_no_video() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.h264");
+    let url = format!("file:{}", path.display());
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(probe(&url).await.unwrap_err(), "it holds no H.264 access unit");
+    std::fs::write(&path, NO_KEY_FRAME.repeat(50)).unwrap();
+    let words = "it sent 50 access units in 2.0 s and no key frame with parameter sets";
+    assert_eq!(probe(&url).await.unwrap_err(), words);
+}
+
+#[tokio::test]
+async fn a_file_without_a_key_frame_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.h264");
+    std::fs::write(&path, NO_KEY_FRAME.repeat(50)).unwrap();
+    let site = site(&format!("file:{}", path.display()), "", "every = \"1s\"");
+    let error = site.run().await.unwrap_err().to_string();
+    let words = "it sent 50 access units in 2.0 s and no key frame with parameter sets";
+    assert_eq!(error, format!("stream \"gate\": {words}"));
+    assert_eq!(site.account("gate").account.received, 50);
+}
+
 #[tokio::test]
 async fn a_probe_tells_what_a_camera_sends() {
     let camera = serve(Feed::scene(small_scene())).await;
-    let stream = serde_json::json!({ "url": camera.url("gate") });
-    let report = receive_video::probe(&serde_json::from_value(stream).unwrap()).await.unwrap();
+    let report = probe(&camera.url("gate")).await.unwrap();
     assert_eq!((report.size, report.profile, report.b_frames), ((320, 180), "Baseline", false));
     // A camera whose machine stands still leaves time out: `files` has the exact figures.
     assert!((5.0..26.0).contains(&report.fps), "{report}");

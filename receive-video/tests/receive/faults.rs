@@ -75,6 +75,29 @@ async fn a_camera_that_is_away_is_tried_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_camera_that_never_answers_is_tried_less_and_less_often() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let site = Site::new(&format!(
+        "[receive]\nconnect_timeout = \"300ms\"\nbackoff_min = \"100ms\"\nbackoff_max = \"10s\"\n\
+         [streams.gate]\nurl = \"rtsp://{}/gate\"\n\
+         [models.eye]\nalgorithm = \"circles\"\nsample = {{ {SAMPLE} }}",
+        silent.local_addr().unwrap()
+    ));
+    let running = site.start();
+    running.until("gate", "four tries", |status| status.events >= 4).await;
+    running.stop().await.unwrap();
+    let events = site.events("gate");
+    let waits: Vec<f64> = events
+        .iter()
+        .filter(|event| event.kind == "no-answer")
+        .filter_map(|event| event.words.rsplit_once("next try in ")?.1.strip_suffix(" s"))
+        .map(|seconds| seconds.parse().unwrap())
+        .collect();
+    // The fourth step is of 800 ms, of which half at least is waited.
+    assert!(waits[3] >= 0.4, "{events:?}");
+}
+
+#[tokio::test]
 async fn lost_packets_cost_pictures_but_never_show_wrong_ones() {
     let camera = serve(Feed::scene(small_scene()).fault(Fault::Lose { rate: 0.05 })).await;
     let site = site(&camera.url("gate"), "", SAMPLE);

@@ -2,9 +2,10 @@
 
 use media::AccessUnit;
 use media::h264::{Decoder as _, OpenH264Decoder};
-use services::{CaptureClock, FrameFormat};
+use receive_video::StreamState;
+use services::{CaptureClock, FrameFormat, StreamId};
 
-use crate::site::{Site, clip, eventually};
+use crate::site::{Got, Site, clip, eventually};
 
 fn file_site(clip: &std::path::Path, sample: &str) -> Site {
     let url = clip.to_str().unwrap();
@@ -101,6 +102,23 @@ async fn a_window_holds_pictures_a_step_apart_and_answers_for_its_last() {
 }
 
 #[tokio::test]
+async fn no_window_of_a_clip_with_b_frames_is_lost() {
+    let Some(clip) = clip("media/bottle-detection.mp4") else { return };
+    let site = file_site(
+        &clip,
+        "every = \"200ms\", pick = \"exact\", frames = 3, step = 2, max_width = 160",
+    );
+    site.run().await.unwrap();
+    let frames = site.frames("eye").await;
+    let account = site.account("clip").account;
+    assert!((199..=200).contains(&account.taken), "{account:?}");
+    assert_eq!(frames.len() as u64, account.taken * 3);
+    let in_order = |window: &[Got]| window.is_sorted_by_key(|got| got.entry.media_time);
+    assert!(frames.chunks(3).all(in_order));
+    assert!(!account.skipped.contains_key("context-lost"), "{account:?}");
+}
+
+#[tokio::test]
 async fn models_on_one_stream_see_what_each_asked_for() {
     let site = Site::new(
         "[streams.clip]\nurl = \"scene:?width=320&height=180&seconds=4\"\n\
@@ -166,6 +184,28 @@ async fn a_probe_tells_what_a_clip_is() {
     let report = receive_video::probe(&stream).await.unwrap();
     assert_eq!((report.size, report.profile, report.b_frames), ((640, 360), "High", true));
     assert!((report.fps - 29.83).abs() < 0.2, "{report}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_locked_is_tried_again_while_others_are_received() {
+    let site = Site::new(
+        "[streams.gate]\nurl = \"scene:?width=320&height=180\"\npaced = true\n\
+         [streams.yard]\nurl = \"scene:?width=320&height=180\"\npaced = true\n\
+         [models.eye]\nalgorithm = \"circles\"\nsample = { every = \"1s\" }",
+    );
+    let lock_file = site.embedded.folder.spool_lock(&StreamId::new("gate").unwrap());
+    std::fs::create_dir_all(lock_file.parent().unwrap()).unwrap();
+    let lock = std::fs::File::create(&lock_file).unwrap();
+    lock.lock().unwrap();
+    let running = site.start();
+    let told = running.until("gate", "word of it", |status| !status.words.is_empty()).await;
+    let words = "lock stream \"gate\": already received by process unknown; next try in 5 s";
+    assert_eq!((told.state, told.words.as_str()), (StreamState::Waiting, words));
+    running.until("yard", "frames", |status| status.taken > 0).await;
+    drop(lock);
+    running.until("gate", "frames", |status| status.taken > 0).await;
+    running.stop().await.unwrap();
+    assert!(site.account("gate").account.taken > 0);
 }
 
 #[tokio::test]

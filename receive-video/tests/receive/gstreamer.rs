@@ -1,23 +1,23 @@
 //! A server that nobody here wrote: GStreamer, with B-frames.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use crate::cameras::site;
 use crate::site::clip;
 
-/// The port that the server of these tests listens at.
-const PORT: &str = "18654";
-
-struct Server(Child);
+/// The server, and the port that it listens at.
+struct Server(Child, u16);
 
 impl Server {
     /// Starts it; `None` when GStreamer's RTSP server is not installed.
     fn start(mount: &str) -> Option<Self> {
         let script = clip("tools/gst_rtsp.py")?;
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = Command::new("/usr/bin/python3")
             .arg(script)
-            .args(["--port", PORT, mount])
+            .args(["--port", &port.to_string(), mount])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -25,7 +25,7 @@ impl Server {
         let mut ready = String::new();
         BufReader::new(child.stdout.take()?).read_line(&mut ready).ok()?;
         if ready.trim() == "ready" {
-            return Some(Self(child));
+            return Some(Self(child, port));
         }
         println!("skipped: python3-gi and gir1.2-gst-rtsp-server-1.0 are not installed");
         None
@@ -43,8 +43,8 @@ impl Drop for Server {
 #[tokio::test]
 async fn pictures_with_b_frames_come_in_presentation_order() {
     let Some(clip) = clip("media/bottle-detection.mp4") else { return };
-    let Some(_server) = Server::start(&format!("clip={}", clip.display())) else { return };
-    let url = format!("rtsp://127.0.0.1:{PORT}/clip");
+    let Some(server) = Server::start(&format!("clip={}", clip.display())) else { return };
+    let url = format!("rtsp://127.0.0.1:{}/clip", server.1);
     let site = site(&url, "", "every = \"30ms\", pick = \"exact\", max_width = 320");
     let running = site.start();
     running.until("gate", "frames", |status| status.taken >= 60).await;

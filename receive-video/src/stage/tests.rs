@@ -1,0 +1,128 @@
+//! The stage without its thread and without a source: what it was told in, accounts, bundles and the board out.
+
+use media::AccessUnit;
+use media::h264::{Encoder, EncoderConfig};
+use media::scene::{Scene, SceneConfig};
+use services::config::{Encode, Pick, SampleConfig, Span};
+use services::{CaptureClock, CaptureTime, DataFolder};
+use tempfile::TempDir;
+
+use super::*;
+use crate::status::StatusBoard;
+
+struct Fixture {
+    _root: TempDir,
+    board: StatusBoard,
+    worker: Worker,
+}
+
+impl Fixture {
+    /// A stage with one lane, and an epoch that has begun.
+    fn new(sample: SampleConfig) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (stream, board) = (StreamId::new("gate").unwrap(), StatusBoard::default());
+        let policy = SpoolPolicy::DropOldest;
+        let spool = Spool::open(&DataFolder::new(root.path()), &stream, 1 << 20, policy).unwrap();
+        let stage = Stage {
+            lanes: vec![LaneConfig { model: model(), sample }],
+            bucket: "objects".into(),
+            reply_to: None,
+            max_pixels: 1 << 20,
+            policy,
+            spool: Arc::new(spool),
+            board: board.stream(&stream),
+            clock: Clock::system(),
+            stop: CancellationToken::new(),
+            stream,
+        };
+        let mut worker = Worker::new(stage);
+        worker.handle(Inbound::Open).unwrap();
+        Self { _root: root, board, worker }
+    }
+
+    fn give(&mut self, seq: u64, unit: AccessUnit) {
+        let (captured_at, clock) = (CaptureTime(0), CaptureClock::File);
+        let arrival = Arrival { seq, captured_at, clock, loss: false, unit };
+        self.worker.handle(Inbound::Unit(Box::new(arrival))).unwrap();
+    }
+
+    fn status(&self) -> crate::status::StreamStatus {
+        self.board.snapshot().remove(&self.worker.stage.stream).unwrap()
+    }
+
+    /// Ends the epoch; gives its account and the messages in the spool.
+    fn close(&mut self, units: u64) -> (Account, Vec<FrameBatch>) {
+        self.worker.handle(Inbound::Close { units }).unwrap();
+        let account = self.status().accounts.remove(&model()).unwrap();
+        assert!(account.closes() && account.pending == 0, "{account:?}");
+        let claimed = self.worker.stage.spool.claim(&model(), &[], 100).unwrap();
+        let batch = |message: &String| FrameBatch::from_json(message).unwrap();
+        (account, claimed.iter().map(|claimed| batch(&claimed.message)).collect())
+    }
+}
+
+fn model() -> ModelName {
+    ModelName::new("shapes").unwrap()
+}
+
+/// Every picture, in bundles that do not fill up.
+fn every_picture() -> SampleConfig {
+    let every = Span::from_millis(40);
+    SampleConfig { pick: Pick::Exact, every, max_frames: 1_000, ..SampleConfig::default() }
+}
+
+/// Pictures of 25 a second, the first one a key frame.
+fn units(n: u64) -> Vec<AccessUnit> {
+    let config = SceneConfig { width: 320, height: 180, ..SceneConfig::default() };
+    let (width, height, fps) = (config.width, config.height, config.fps);
+    let encoded = EncoderConfig { width, height, fps, bitrate: 200_000, key_interval: 1_000 };
+    let mut encoder = Encoder::new(encoded).unwrap();
+    let scene = Scene::new(config).unwrap();
+    (0..n).map(|n| encoder.encode(&scene.render(n).picture, n == 0).unwrap()).collect()
+}
+
+#[test]
+fn key_frames_without_parameter_sets_do_not_travel_as_they_came() {
+    let every = Span::from_millis(40);
+    let mut fixture =
+        Fixture::new(SampleConfig { encode: Encode::H264, every, ..SampleConfig::default() });
+    let bare = |pts| AccessUnit::from_annex_b(vec![0, 0, 0, 1, 0x65, 0x88, 0x84], pts, pts);
+    let [whole] = <[AccessUnit; 1]>::try_from(units(1)).unwrap();
+    fixture.give(0, bare(0));
+    fixture.give(1, AccessUnit { pts: 90_000, dts: 90_000, ..whole });
+    fixture.give(2, bare(180_000));
+    let (account, batches) = fixture.close(3);
+    assert_eq!((account.undecodable, account.taken), (2, 1));
+    let sent = &batches[0].frames[0];
+    assert_eq!((sent.seq.0, sent.width, sent.height), (1, 320, 180));
+    let words = fixture.status().last_error.unwrap();
+    assert!(words.contains("its key frames carry no parameter sets"), "{words}");
+}
+
+#[test]
+fn frames_count_as_taken_on_the_board_as_soon_as_they_are_stored() {
+    let mut fixture = Fixture::new(SampleConfig { max_frames: 2, ..every_picture() });
+    for (seq, unit) in (0..).zip(units(5)) {
+        fixture.give(seq, unit);
+    }
+    assert_eq!((fixture.status().taken, fixture.status().spooled), (4, 0));
+    assert_eq!(fixture.close(5).0.taken, 5);
+    assert_eq!(fixture.status().taken, 5);
+}
+
+#[test]
+fn a_stop_leaves_the_inbox_undecoded_and_stores_the_open_bundle() {
+    let mut fixture = Fixture::new(every_picture());
+    let mut units = (0..).zip(units(20));
+    for (seq, unit) in units.by_ref().take(5) {
+        fixture.give(seq, unit);
+    }
+    fixture.worker.stage.stop.cancel();
+    for (seq, unit) in units {
+        fixture.give(seq, unit);
+    }
+    let (account, batches) = fixture.close(22);
+    assert_eq!((account.received, account.taken), (22, 5));
+    assert_eq!((account.skipped[reason::STOPPED], account.skipped[reason::OVERLOAD]), (15, 2));
+    assert_eq!(batches.iter().map(|batch| batch.frames.len()).collect::<Vec<_>>(), [5]);
+}
