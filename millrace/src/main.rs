@@ -19,10 +19,10 @@ use crate::screen::Screen;
 fn main() -> ExitCode {
     services::allocator::bound();
     let cli = Cli::parse();
-    let format = cli.logs.format();
+    let (format, is_service) = (cli.logs.format(), cli.command.is_service());
     match run(cli) {
         Ok(code) => code,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if !is_service && is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) if format == LogFormat::Json && tracing::event_enabled!(Level::ERROR) => {
             tracing::error!("{}", message(&error));
             ExitCode::FAILURE

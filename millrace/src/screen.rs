@@ -1,11 +1,14 @@
 //! What the user sees: lines on standard output, and status lines that update in place on a terminal, or come
 //! calmly one after another elsewhere.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write};
+use std::iter::repeat;
 use std::time::Duration;
 
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use millrace::status::{StreamStatus, summary};
+use millrace::status::{StreamStatus, summed};
 
 /// More streams than these share one line.
 const MOST_LINES: usize = 12;
@@ -67,44 +70,58 @@ impl Screen {
     }
 
     /// Shows what the streams do at the moment.
-    pub(crate) fn show(&mut self, streams: &[StreamStatus]) -> io::Result<()> {
-        let lines = lines_of(streams);
+    pub(crate) fn show(&mut self, streams: &[StreamStatus]) {
         if !self.is_terminal {
-            return self.note(&lines);
+            return self.note(&lines_of(streams));
         }
+        let lines = lines_within(usize::from(Term::stderr().size().1), streams);
         while self.lines.len() < lines.len() {
             let style =
                 ProgressStyle::with_template("{wide_msg}").expect("the template is a constant");
             self.lines.push(self.bars.add(ProgressBar::new_spinner().with_style(style)));
         }
-        for (bar, line) in self.lines.iter().zip(lines) {
+        // A bar that is not needed at the moment keeps its place.
+        for (bar, line) in self.lines.iter().zip(lines.into_iter().chain(repeat(String::new()))) {
             bar.set_message(line);
             bar.tick();
         }
-        Ok(())
     }
 
     /// Shows what the streams did at last, and leaves it there.
-    pub(crate) fn finish(&mut self, streams: &[StreamStatus]) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, streams: &[StreamStatus]) {
         for bar in self.lines.drain(..) {
             bar.finish_and_clear();
         }
-        self.note(&lines_of(streams))
+        self.note(&lines_of(streams));
     }
 
-    /// Writes lines where the status goes: standard error, so that answers can be piped on.
-    fn note(&self, lines: &[String]) -> io::Result<()> {
-        if !self.shows_status {
-            return Ok(());
+    /// Writes lines where the status goes: standard error, so that answers can be piped on. Cameras do not stop
+    /// because nobody reads it, or its disk is full.
+    pub(crate) fn note(&self, lines: &[String]) {
+        if self.shows_status {
+            self.suspend(|| {
+                lines.iter().for_each(|line| _ = writeln!(io::stderr(), "{line}"));
+            });
         }
-        self.suspend(|| lines.iter().try_for_each(|line| writeln!(io::stderr(), "{line}")))
     }
 }
 
+/// A line for each stream, or one for all of many.
 fn lines_of(streams: &[StreamStatus]) -> Vec<String> {
-    if streams.len() > MOST_LINES {
-        return vec![summary(streams)];
+    let shown = shown(streams);
+    let width = shown.iter().map(|status| status.stream.len()).max().unwrap_or(0);
+    shown.iter().map(|status| status.line(width)).collect()
+}
+
+/// The same for a terminal of so many columns: where a line is too long, each takes two.
+fn lines_within(columns: usize, streams: &[StreamStatus]) -> Vec<String> {
+    let lines = lines_of(streams);
+    if lines.iter().all(|line| line.chars().count() <= columns) {
+        return lines;
     }
-    let width = streams.iter().map(|status| status.stream.len()).max().unwrap_or(0);
-    streams.iter().map(|status| status.line(width)).collect()
+    shown(streams).iter().flat_map(StreamStatus::two_lines).collect()
+}
+
+fn shown(streams: &[StreamStatus]) -> Cow<'_, [StreamStatus]> {
+    if streams.len() > MOST_LINES { vec![summed(streams)].into() } else { streams.into() }
 }

@@ -92,7 +92,7 @@ fn model_trouble((name, model): (&ModelName, &ModelStatus)) -> Option<String> {
 }
 
 impl StreamStatus {
-    /// The status line: the numbers first, the state in words last.
+    /// The status in a line: the numbers first, the state in words last.
     pub fn line(&self, name_width: usize) -> String {
         let Self { stream, state, fps, taken, queued, inferred, rows, .. } = self;
         let latency = match self.latency {
@@ -106,12 +106,26 @@ impl StreamStatus {
              {rows:>6} rows  {latency:<20} {state}"
         )
     }
+
+    /// The status in two lines, for a narrow terminal: the numbers, then the state in words.
+    pub fn two_lines(&self) -> [String; 2] {
+        let Self { stream, state, fps, taken, queued, inferred, rows, .. } = self;
+        let latency = match self.latency {
+            None => String::new(),
+            Some((..0, _)) => " ahead".to_owned(),
+            Some((p50, p99)) => format!(" p50/p99 {}/{}", rounded(p50), rounded(p99)),
+        };
+        let numbers = format!(
+            "{stream} {fps:.1} fps in {taken} taken {queued} queued {inferred} inferred {rows} rows{latency}"
+        );
+        [numbers, format!("  {state}")]
+    }
 }
 
-/// One line for many streams.
-pub fn summary(streams: &[StreamStatus]) -> String {
+/// Many streams as one.
+pub fn summed(streams: &[StreamStatus]) -> StreamStatus {
     let sum = |count: fn(&StreamStatus) -> u64| streams.iter().map(count).sum();
-    let all = StreamStatus {
+    StreamStatus {
         stream: format!("{} streams", streams.len()),
         state: states(streams),
         fps: streams.iter().map(|status| status.fps).sum(),
@@ -121,8 +135,7 @@ pub fn summary(streams: &[StreamStatus]) -> String {
         inferred: sum(|status| status.inferred),
         rows: sum(|status| status.rows),
         latency: streams.iter().filter_map(|status| status.latency).max_by_key(|(_, p99)| *p99),
-    };
-    all.line(0)
+    }
 }
 
 /// How many streams are in which state, the commonest first.
@@ -174,9 +187,20 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_terminal_has_the_numbers_in_one_line_and_the_state_in_another() {
+        let [numbers, state] = gate().two_lines();
+        assert_eq!(
+            numbers,
+            "gate 25.0 fps in 30 taken 2 queued 28 inferred 171 rows p50/p99 148 ms/12 s"
+        );
+        assert!(numbers.len() <= 80);
+        assert_eq!(state, "  streaming");
+    }
+
+    #[test]
     fn many_streams_are_summed() {
         let away = StreamStatus { state: "camera away".into(), latency: None, ..gate() };
-        let line = summary(&[gate(), gate(), away]);
+        let line = summed(&[gate(), gate(), away]).line(0);
         assert!(line.starts_with("3 streams  75.1 fps in    90 taken"), "{line}");
         assert!(line.ends_with("2 streaming, 1 camera away"), "{line}");
     }

@@ -18,9 +18,9 @@ pub(crate) async fn attend(mut millrace: Millrace, screen: &mut Screen) -> anyho
             () = tokio::time::sleep(screen.period()) => {}
         }
         let status = millrace.status();
-        screen.show(&status)?;
+        screen.show(&status);
     };
     let status = millrace.status();
-    screen.finish(&status)?;
+    screen.finish(&status);
     result
 }

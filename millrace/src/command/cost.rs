@@ -56,6 +56,7 @@ async fn measured(args: &CostArgs) -> anyhow::Result<Report> {
     let table = table::open(&config).await?;
     let Measured { cameras, loads, frames, seconds } =
         measure(table.as_ref(), &config.aws, &assumptions).await?;
+    let assumptions = assumptions.measured(&loads);
     let estimate = estimate(cameras, loads, assumptions);
     let extent = Extent { frames, seconds };
     Ok(Report { estimate, measured: Some(extent), hints: Vec::new(), prices: &PRICES })
@@ -65,7 +66,10 @@ fn text(report: &Report) -> anyhow::Result<Vec<u8>> {
     let mut text = Vec::new();
     if let Some(Extent { frames, seconds }) = report.measured {
         let hours = seconds / 3_600.0;
-        let line = format!("Measured over {frames:.0} frames in {hours:.2} hours of video.\n\n");
+        let line = format!(
+            "Measured over {frames:.0} frames in {hours:.2} hours of video, once for each model; the size and the rows \
+             of a frame below are measured, too.\n\n"
+        );
         text.extend_from_slice(line.as_bytes());
     }
     write_text(&report.estimate, &mut text)?;

@@ -30,7 +30,7 @@ SELECT label, COUNT(*) AS seen, COUNT(DISTINCT frame_id) AS frames, AVG(score) A
 FROM detections_unique WHERE status = 'ok' GROUP BY label ORDER BY seen DESC, label";
 
 pub(crate) async fn run(args: &DemoArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
-    let data = own_folder(args.data.as_deref(), "demo");
+    let data = own_folder(args.data.as_deref(), "demo")?;
     let model = unpack_model(&data)?;
     let camera = FakeCamera::start(scene()).await.context("start fake camera")?;
     let mut millrace = Millrace::start(configuration(&camera.url("scene"), &model, &data)?).await?;
@@ -65,13 +65,13 @@ async fn watch(millrace: &mut Millrace, screen: &mut Screen) -> anyhow::Result<(
         tokio::select! {
             biased;
             ended = millrace.ended() => {
-                screen.finish(&millrace.status())?;
+                screen.finish(&millrace.status());
                 return ended;
             }
             () = sleep(screen.period()) => {}
         }
         let status = millrace.status();
-        screen.show(&status)?;
+        screen.show(&status);
         let inferred: u64 = status.iter().map(|status| status.inferred).sum();
         if !is_answered && inferred >= FIRST_FRAMES {
             is_answered = true;

@@ -39,13 +39,17 @@ pub(crate) async fn run(command: Command, screen: Screen) -> anyhow::Result<Exit
 }
 
 impl Command {
+    /// Tells whether it runs until it is told to stop, and answers nothing.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Receive(_) | Self::Infer(_))
+    }
+
     /// What is logged when the user does not say: what services do, and the troubles of the rest.
     pub(crate) fn default_log(&self) -> &'static str {
-        match self {
-            Self::Up(_) | Self::Receive(_) | Self::Infer(_) => {
-                "warn,millrace=info,receive_video=info,model_inference=info,services=info,telemetry=info"
-            }
-            _ => "warn",
+        if self.is_service() {
+            "warn,millrace=info,receive_video=info,model_inference=info,services=info,telemetry=info"
+        } else {
+            "warn"
         }
     }
 }

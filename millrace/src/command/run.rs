@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use millrace::Millrace;
+use model_inference::model::manifest::Manifest;
 use services::DataFolder;
 use services::config::{Config, Overrides, parse};
 
@@ -22,29 +23,36 @@ SELECT label, COUNT(*) AS detections, COUNT(DISTINCT frame_id) AS frames, AVG(sc
 FROM detections_unique WHERE status = 'ok' GROUP BY label ORDER BY detections DESC, label";
 
 pub(crate) async fn run(args: RunArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
-    let data = own_folder(args.data.as_deref(), "run");
+    check_video(&args.video)?;
+    let data = own_folder(args.data.as_deref(), "run")?;
     let config = configuration(&args, &data)?;
     attend(Millrace::start(config).await?, &mut screen).await?;
     let sql = args.sql.as_deref().unwrap_or(SEEN);
     query::answer(&DataFolder::new(&data), sql, args.format, &mut io::stdout()).await?;
-    tracing::info!("ask more: millrace query --data {} \"SELECT …\"", data.display());
+    screen.note(&[format!("ask more: millrace query --data {} \"SELECT …\"", data.display())]);
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_video(video: &Path) -> anyhow::Result<()> {
+    let found = video.metadata().with_context(|| format!("open video {video:?}"))?;
+    ensure!(found.is_file(), "open video {video:?}: not a file");
+    Ok(())
 }
 
 /// The configuration that says the same as the command line.
 fn configuration(args: &RunArgs, data: &Path) -> anyhow::Result<Config> {
-    let video = &args.video;
-    let found = video.metadata().with_context(|| format!("open video {video:?}"))?;
-    ensure!(found.is_file(), "open video {video:?}: not a file");
-    let (stream, model) = (name_of(video), name_of(Path::new(&args.model)));
+    let (video, file) = (&args.video, Path::new(&args.model));
+    let stream = name_of(video);
     let mut flags = Overrides::default();
     flags.set("--data", &["data"], text(data));
     flags.set("VIDEO", &["streams", &stream, "url"], format!("file:{}", text(video)));
-    let kind = if Path::new(&args.model).exists() || args.model.contains(['.', '/']) {
-        "path"
+    let is_like_a_path = args.model.contains(['.', '/']) && !args.model.starts_with("sleep:");
+    let (kind, manifest) = if file.exists() || is_like_a_path {
+        ("path", Manifest::find(file, args.manifest.as_deref())?.0)
     } else {
-        "algorithm"
+        ("algorithm", Manifest::default())
     };
+    let model = manifest.name.map_or_else(|| name_of(file), |name| name.to_string());
     flags.set("--model", &["models", &model, kind], &args.model);
     if let Some(manifest) = &args.manifest {
         flags.set("--manifest", &["models", &model, "manifest"], text(manifest));
@@ -72,6 +80,29 @@ fn name_of(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_is_called_as_its_manifest_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |file| folder.path().join(file);
+        std::fs::write(path("clip.mp4"), "").unwrap();
+        let args = RunArgs {
+            video: path("clip.mp4"),
+            model: text(&path("export-12.onnx")),
+            manifest: None,
+            every: None,
+            sql: None,
+            format: table::print::Format::Table,
+            data: None,
+        };
+        let names = || {
+            let config = configuration(&args, &path("data")).unwrap();
+            config.models.keys().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(names(), ["export-12"]);
+        std::fs::write(path("export-12.toml"), "name = \"people\"").unwrap();
+        assert_eq!(names(), ["people"]);
+    }
 
     #[test]
     fn names_are_made_of_file_names() {

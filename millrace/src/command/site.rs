@@ -1,15 +1,14 @@
 //! Where a command's configuration and data are.
 
 use std::path::{Path, PathBuf};
+use std::{io, iter};
 
 use anyhow::Context as _;
 use services::DataFolder;
-use services::config::{Config, Overrides, load, load_place, load_without_streams};
+use services::config::{Config, Overrides, find_file, load, load_place, load_without_streams};
 
 use crate::cli::SiteArgs;
 
-/// The configuration file of a folder.
-const DEFAULT_FILE: &str = "millrace.toml";
 /// Where data lies when nobody says.
 const DEFAULT_DATA: &str = "data";
 
@@ -38,8 +37,7 @@ impl SiteArgs {
 
     /// The configuration file: the one that is named, or the folder's own if it has one.
     pub(crate) fn file(&self) -> Option<PathBuf> {
-        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists());
-        self.config.clone().or_else(default)
+        find_file(self.config.as_deref())
     }
 
     fn overrides(&self) -> Overrides {
@@ -51,11 +49,45 @@ impl SiteArgs {
     }
 }
 
-/// The data folder that is named, or a new one for `purpose`.
-pub(crate) fn own_folder(named: Option<&Path>, purpose: &str) -> PathBuf {
-    let new = || {
-        let time = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-        Path::new(DEFAULT_DATA).join(format!("{purpose}-{time}"))
-    };
-    named.map_or_else(new, Path::to_owned)
+/// The data folder that is named, or a new one for `purpose`, which is made so that nobody else gets it.
+pub(crate) fn own_folder(named: Option<&Path>, purpose: &str) -> anyhow::Result<PathBuf> {
+    match named {
+        Some(named) => Ok(named.to_owned()),
+        None => new_folder(Path::new(DEFAULT_DATA), purpose, jiff::Timestamp::now()),
+    }
+}
+
+fn new_folder(root: &Path, purpose: &str, now: jiff::Timestamp) -> anyhow::Result<PathBuf> {
+    let first = root.join(format!("{purpose}-{}", now.strftime("%Y%m%d-%H%M%S")));
+    let later = (2..).map(|nth| PathBuf::from(format!("{}-{nth}", first.display())));
+    std::fs::create_dir_all(root).with_context(|| format!("make data folder {root:?}"))?;
+    for folder in iter::once(first.clone()).chain(later) {
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made.with_context(|| format!("make data folder {folder:?}"))?;
+                return Ok(folder);
+            }
+        }
+    }
+    unreachable!("there is always another number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_jobs_of_the_same_second_have_a_folder_each() {
+        let root = tempfile::tempdir().unwrap();
+        let now = "2026-11-21T09:30:00Z".parse().unwrap();
+        let names = [(); 3].map(|()| {
+            let folder = new_folder(&root.path().join("data"), "run", now).unwrap();
+            folder.file_name().unwrap().to_string_lossy().into_owned()
+        });
+        assert_eq!(
+            names,
+            ["run-20261121-093000", "run-20261121-093000-2", "run-20261121-093000-3"]
+        );
+    }
 }

@@ -14,15 +14,16 @@ pub(crate) fn run(args: &ValidateArgs, screen: &Screen) -> anyhow::Result<ExitCo
         screen.say(schema_json())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let file = args
-        .site
-        .file()
-        .context("no millrace.toml here; \"millrace init\" writes one to start from")?;
     let config = args.site.load()?;
+    let file = args.site.file();
+    ensure!(
+        file.is_some() || !(config.streams.is_empty() && config.models.is_empty()),
+        "no millrace.toml here; \"millrace init\" writes one to start from"
+    );
     check_files(&config)?;
     screen.say(format!(
         "{}: {} and {} are well described; data in {}",
-        file.display(),
+        file.map_or("the environment".to_owned(), |file| file.display().to_string()),
         counted(config.streams.len(), "stream"),
         counted(config.models.len(), "model"),
         config.data.display()
@@ -35,6 +36,7 @@ fn check_files(config: &Config) -> anyhow::Result<()> {
         model_inference::model::load(name, model).with_context(|| format!("model \"{name}\""))?;
     }
     for (id, stream) in &config.streams {
+        receive_video::check_address(stream).with_context(|| format!("stream \"{id}\""))?;
         if let Some(path) = stream.url.strip_prefix("file:") {
             check_file(Path::new(path.strip_prefix("//").unwrap_or(path)))
                 .with_context(|| format!("stream \"{id}\""))?;

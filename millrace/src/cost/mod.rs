@@ -47,6 +47,21 @@ pub struct Assumptions {
     pub wait: f64,
 }
 
+impl Assumptions {
+    /// The same, with the size and the rows of a frame as these loads have them.
+    #[must_use]
+    pub fn measured(self, loads: &[Load]) -> Self {
+        let sum = |of: fn(&Load) -> f64| loads.iter().map(|load| load.frames() * of(load)).sum();
+        let frames: f64 = sum(|_| 1.0);
+        if frames <= 0.0 {
+            return self;
+        }
+        let bytes: f64 = sum(|load| load.bundle_bytes / load.frames_per_bundle);
+        let rows: f64 = sum(|load| load.rows_per_frame);
+        Self { frame_bytes: bytes / frames, rows_per_frame: rows / frames, ..self }
+    }
+}
+
 /// A month of a site.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {

@@ -61,7 +61,10 @@ fn a_running_system_is_measured_by_its_rows() {
     let bytes = load["bundle_bytes"].as_f64().unwrap();
     assert!((5_000.0..500_000.0).contains(&bytes), "{bytes}");
     let text = site.run(&["cost", "--measured"]).ok();
-    assert!(text.starts_with("Measured over 20 frames in 0.00 hours of video.\n"), "{text}");
+    assert!(
+        text.starts_with("Measured over 20 frames in 0.00 hours of video, once for each model;"),
+        "{text}"
+    );
 }
 
 #[test]

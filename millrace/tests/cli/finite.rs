@@ -1,5 +1,7 @@
 //! A job that ends by itself: sources end, everything is answered, the books close.
 
+use std::process::Command;
+
 use services::clock::Clock;
 use services::queue::{Queue as _, QueueOptions, SqliteQueue};
 use services::{DataFolder, ModelName};
@@ -25,6 +27,8 @@ fn a_finite_job_answers_everything_and_ends() {
     let site = Site::new(JOB);
     site.run(&["up"]).ok();
     assert_eq!(number(&site, "SELECT COUNT(*) FROM frames WHERE status <> 'error'"), 20);
+    let files = Command::new("find").arg(site.path("data")).args(["-name", "*.parquet"]).output();
+    assert!(!files.unwrap().stdout.is_empty(), "other engines find the rows in files");
 
     let audit = site.run(&["audit"]).ok();
     assert!(audit.contains("received 100 = taken 20 + skipped 80"), "{audit}");
@@ -33,6 +37,15 @@ fn a_finite_job_answers_everything_and_ends() {
         serde_json::from_str(&site.run(&["audit", "--json"]).ok()).unwrap();
     assert_eq!(json["equations"][0]["delivered"], 20);
     assert_eq!(site.run(&["dead-letters", "list"]).ok(), "no dead letters\n");
+}
+
+#[test]
+fn status_that_nobody_can_read_stops_nothing() {
+    let site = Site::new(JOB);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = site.command(&["up"]).stderr(full).status().unwrap();
+    assert!(ended.success(), "{ended}");
+    assert_eq!(number(&site, "SELECT COUNT(*) FROM frames"), 20);
 }
 
 #[test]

@@ -35,10 +35,45 @@ fn validate_says_what_it_found() {
 }
 
 #[test]
+fn validate_reads_addresses_as_the_receiver_does() {
+    for (url, cause) in [
+        ("rtsp://gate:s3cret@camera:99999/x", "its url cannot be read: invalid port number"),
+        ("scene:?bogus=1", "scene url: \"bogus\" is not known"),
+    ] {
+        let site = Site::new(&format!("[streams.gate]\nurl = \"{url}\"\n"));
+        let error = site.run(&["validate"]).error();
+        assert!(
+            error.starts_with("millrace: stream \"gate\": ") && error.contains(cause),
+            "{error}"
+        );
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn validate_takes_the_environment_alone() {
+    let site = Site::empty();
+    let error = site.run(&["validate"]).error();
+    assert!(error.contains("no millrace.toml here; \"millrace init\""), "{error}");
+    let mut validate = site.command(&["validate"]);
+    validate.env("MILLRACE_STREAMS__GATE__URL", "scene:");
+    validate.env("MILLRACE_MODELS__M__ALGORITHM", "circles");
+    let said = String::from_utf8(validate.output().unwrap().stdout).unwrap();
+    assert!(said.starts_with("the environment: 1 stream and 1 model are well described"), "{said}");
+}
+
+#[test]
 fn validate_finds_files_that_are_missing() {
     let site = Site::new(&format!("{SCENE}[models.m]\npath = \"none.onnx\"\n"));
     let error = site.run(&["validate"]).error();
     assert!(error.contains("model \"m\": read model \"none.onnx\": No such file"), "{error}");
+}
+
+#[test]
+fn validate_finds_a_model_that_takes_another_number_of_frames() {
+    let model = "[models.m]\nalgorithm = \"circles\"\nsample = { frames = 2 }\n";
+    let error = Site::new(&format!("{SCENE}{model}")).run(&["validate"]).error();
+    assert!(error.contains("m takes 1 frames per run"), "{error}");
 }
 
 #[test]
