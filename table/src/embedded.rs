@@ -1,9 +1,11 @@
 //! The embedded table: DataFusion over the data folder's Parquet files and buffered rows.
 //!
 //! One query, in order: take a snapshot of the table, register it with its views, plan, check that it only asks,
-//! send the columns, then send batches until the end. Each query has a catalog of its own; all share one memory
-//! bound and the threads of one runtime.
+//! send the columns, then send batches until the end. Each query has a catalog of its own; all share the threads of
+//! one runtime and one bound of memory, of which each sort and each grouping has an equal share, so that a large query
+//! leaves room for a small one. What does not fit goes through temporary files, which are bounded too.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,13 +25,19 @@ use crate::query::{Moment, Query};
 
 /// Batches that wait for a reader before the query pauses.
 const BATCHES_AHEAD: usize = 2;
+/// Rows of a batch: whoever merges what was sorted holds one of each run.
+const BATCH_ROWS: usize = 2_048;
 /// Stack of a thread: plans are trees, and an unoptimised build recurses deeply through them.
 const STACK_BYTES: usize = 16 * 1_024 * 1_024;
 /// Threads that wait for the disk.
 const DISK_THREADS: usize = 8;
+/// Memory of each part that a query is worked on in, at least: with less, sorts spill before they have sorted much.
+const PART_BYTES: usize = 128 * 1_024 * 1_024;
+/// A sort sets one of so many bytes of its part aside, for merging what it spilled.
+const MERGE_SHARE: usize = 4;
 
 /// What queries may use, all together.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory for sorting, grouping and joining.
     pub memory_bytes: usize,
@@ -39,7 +47,24 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 512 * 1_024 * 1_024, spill_bytes: 0 }
+        Self { memory_bytes: 512 * 1_024 * 1_024, spill_bytes: 8 * 1_024 * 1_024 * 1_024 }
+    }
+}
+
+impl Limits {
+    /// Parts that a query is worked on in.
+    fn parts(&self) -> usize {
+        threads().min(self.memory_bytes / PART_BYTES).max(1)
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MiB of memory", self.memory_bytes >> 20)?;
+        match self.spill_bytes {
+            0 => Ok(()),
+            bytes => write!(f, " and {} MiB of temporary files", bytes >> 20),
+        }
     }
 }
 
@@ -95,7 +120,11 @@ impl EmbeddedTable {
         let config = SessionConfig::new()
             .with_default_catalog_and_schema("millrace", "public")
             .with_information_schema(true)
-            .with_target_partitions(threads())
+            .with_target_partitions(self.limits.parts())
+            .with_batch_size(BATCH_ROWS)
+            .with_sort_spill_reservation_bytes(
+                self.limits.memory_bytes / self.limits.parts() / MERGE_SHARE,
+            )
             .set_bool("datafusion.sql_parser.collect_spans", true);
         SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
     }
@@ -108,7 +137,7 @@ impl Table for EmbeddedTable {
             sql: sql.to_owned(),
             moment: self.moment.clone(),
             context: self.context(),
-            memory_bytes: self.limits.memory_bytes,
+            limits: self.limits,
             closed: self.closed.clone(),
         };
         let (planned, columns) = oneshot::channel();

@@ -5,6 +5,8 @@ use std::fmt;
 
 use services::PortError;
 
+use crate::embedded::Limits;
+
 /// A query that was not answered, or not to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,15 +25,11 @@ pub enum QueryError {
     /// The rows cannot be read; the cause names the file.
     #[error("run query: {0}")]
     Rows(#[source] PortError),
-    /// The query needs more memory than it may have.
+    /// The query needs more memory, or more temporary files, than all queries together may have.
     #[error(
-        "run query: it needs more than the {} MiB of memory that queries may use, expected fewer rows (filter by stream, captured_at, dt or hour) or a higher limit",
-        limit_bytes / (1024 * 1024)
+        "run query: it needs more than the {0} that queries may use, expected fewer rows: filter by stream or captured_at"
     )]
-    TooLarge {
-        /// The bound, for all queries together.
-        limit_bytes: usize,
-    },
+    TooLarge(Limits),
     /// The query failed on the rows' values: a division by zero, a text that is no number.
     #[error("run query: {cause}")]
     Failed {

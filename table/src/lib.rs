@@ -13,7 +13,8 @@
 //!   part of the table, is refused with [`QueryError::Refused`] before anything runs.
 //! * Rows come in batches as they are found; nothing is held but a few batches. Dropping the [`Answer`] ends
 //!   the query.
-//! * Memory has a bound; a query beyond it fails with [`QueryError::TooLarge`] and harms no other.
+//! * Memory has a bound, and so have the temporary files for what does not fit into it; a query beyond them fails with
+//!   [`QueryError::TooLarge`] and harms no other.
 //! * Nobody retries a query inside. [`QueryError::is_retryable`] tells whether the caller may.
 //!
 //! On AWS ([`AthenaTable`]) "accepted" is "written by Firehose": up to its buffer interval later. There the

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::BatchSender;
 use crate::detections::Detections;
+use crate::embedded::Limits;
 use crate::error::{QueryError, SqlError};
 use crate::files::{FiledRows, unreadable};
 use crate::sql::VIEWS;
@@ -34,7 +35,7 @@ pub(crate) struct Query {
     pub(crate) sql: String,
     pub(crate) moment: Moment,
     pub(crate) context: SessionContext,
-    pub(crate) memory_bytes: usize,
+    pub(crate) limits: Limits,
     /// Cancelled before the table's threads end.
     pub(crate) closed: CancellationToken,
 }
@@ -154,7 +155,7 @@ impl Query {
             sql: &self.sql,
             tables: [DETECTIONS].into_iter().chain(VIEWS.iter().map(|view| view.name)).collect(),
             functions: functions.cloned().collect(),
-            memory_bytes: self.memory_bytes,
+            limits: self.limits,
         }
     }
 }
@@ -215,7 +216,7 @@ fn nothing_yet() -> Snapshot {
 
 /// Reads the text and takes it when it is one question.
 pub(crate) fn question(sql: &str) -> Result<Statement, QueryError> {
-    let scope = Scope { sql, tables: Vec::new(), functions: Vec::new(), memory_bytes: 0 };
+    let scope = Scope { sql, tables: Vec::new(), functions: Vec::new(), limits: Limits::default() };
     let mut statements = DFParserBuilder::new(sql)
         .build()
         .and_then(|mut parser| parser.parse_statements())

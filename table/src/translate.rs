@@ -5,6 +5,7 @@ use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span};
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::embedded::Limits;
 use crate::error::{Position, QueryError, SqlError};
 
 /// What an error is about.
@@ -15,8 +16,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) tables: Vec<&'a str>,
     /// The functions there are.
     pub(crate) functions: Vec<String>,
-    /// The bound on memory.
-    pub(crate) memory_bytes: usize,
+    /// The bounds of what it may use.
+    pub(crate) limits: Limits,
 }
 
 impl Scope<'_> {
@@ -56,11 +57,10 @@ pub(crate) fn translate(error: DataFusionError, scope: &Scope<'_>) -> QueryError
         DataFusionError::SchemaError(fault, _) => schema(fault, at, scope),
         DataFusionError::Plan(message) | DataFusionError::NotImplemented(message) => {
             let (cause, hint) = plan(message, diagnostic, scope);
+            let at = at.or_else(|| only_call(refused_call(message)?.0, scope.sql));
             scope.wrong(cause, hint, at)
         }
-        DataFusionError::ResourcesExhausted(_) => {
-            QueryError::TooLarge { limit_bytes: scope.memory_bytes }
-        }
+        DataFusionError::ResourcesExhausted(_) => QueryError::TooLarge(scope.limits),
         DataFusionError::ExecutionJoin(join) if join.is_cancelled() => QueryError::Stopped,
         root => {
             let cause = plain(&root.message());
@@ -178,6 +178,10 @@ fn plan(
         let hint = (!near.is_empty()).then(|| format!("did you mean {}?", near.join(" or ")));
         return (format!("no function \"{function}\""), hint);
     }
+    if let Some((function, arguments)) = refused_call(message) {
+        let arguments = arguments.replace("Utf8View", "text").replace("Utf8", "text");
+        return (format!("function \"{function}\" does not take ({arguments})"), None);
+    }
     // A diagnosis without advice says less than the message does.
     let advice = diagnostic.and_then(|told| Some((told, told.helps.first()?)));
     let (cause, hint) = match advice {
@@ -205,9 +209,46 @@ fn missing_function(message: &str) -> Option<&str> {
     Some(message.strip_prefix("Invalid function '")?.split_once('\'')?.0)
 }
 
-/// A message as the project writes them: lower case at its start, no full stop at its end, names in double quotes.
+/// The function and the arguments' types in `… argument types 'sum(Utf8)'. You might need …`.
+fn refused_call(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) =
+        message.split_once("No function matches the given name and argument types '")?;
+    let (call, _) = rest.split_once(")'. ")?;
+    call.split_once('(')
+}
+
+/// Where a function is called, when it is called once.
+fn only_call(function: &str, sql: &str) -> Option<Position> {
+    let call = format!("{function}(");
+    let mut calls = sql.lines().zip(1..).flat_map(|(text, line)| {
+        // Of ASCII alone, so that places stay what they are.
+        let text = text.to_ascii_lowercase();
+        let places = text.match_indices(&call).map(|(at, _)| &text[..at]);
+        let whole =
+            places.filter(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+        whole.map(|before| (line, before.chars().count() + 1)).collect::<Vec<_>>()
+    });
+    let (line, column) = calls.next()?;
+    calls.next().is_none().then_some(Position { line, column, width: function.chars().count() })
+}
+
+/// What may stand before a message's own words.
+const PREAMBLES: [&str; 3] = ["Internal error: ", "Parser error: ", "Cast error: "];
+/// What may follow them: who noticed, the same words again, and advice for those who wrote the engine.
+const ADDENDA: [&str; 5] = [
+    ": Optimizer rule '",
+    ": Arrow error: ",
+    ": Execution error: ",
+    "\ncaused by",
+    "\nThis issue was likely caused by",
+];
+
+/// A message as the project writes them: its own words alone, lower case at its start, no full stop at its end,
+/// names in double quotes.
 fn plain(message: &str) -> String {
-    let message = double_quoted(message.trim().trim_end_matches('.'));
+    let own = PREAMBLES.iter().fold(message, |own, words| own.strip_prefix(words).unwrap_or(own));
+    let own = ADDENDA.iter().fold(own, |own, words| own.split(words).next().unwrap_or(own));
+    let message = double_quoted(own.trim().trim_end_matches('.'));
     let mut letters = message.chars();
     match (letters.next(), letters.next()) {
         (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
@@ -257,6 +298,19 @@ mod tests {
         assert_eq!(nearest("lable", &names), ["label"]);
         assert_eq!(nearest("Score", &names), ["score", "scores"]);
         assert_eq!(nearest("colour", &names), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_function_is_placed_where_it_is_called_once() {
+        let at = |sql| only_call("sum", sql).map(|at| (at.line, at.column, at.width));
+        assert_eq!(at("SELECT 'ü',\n checksum(a), SUM(a)"), Some((2, 15, 3)));
+        assert_eq!(at("SELECT sum(a), sum(b)"), None);
+    }
+
+    #[test]
+    fn messages_are_cut_to_their_own_words() {
+        let message = "Internal error: It's so: Arrow error: It's so\ncaused by\nit";
+        assert_eq!(plain(message), "it's so");
     }
 
     #[test]

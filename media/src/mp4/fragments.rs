@@ -112,7 +112,11 @@ impl Run {
             at += 4;
         }
         at += if flags & FIRST_FLAGS != 0 { 4 } else { 0 };
-        for _ in 0..u32_at(trun, 4).ok_or_else(cut_off)? {
+        let count = u32_at(trun, 4).ok_or_else(cut_off)?;
+        if count > 0 && flags & SIZE == 0 && defaults.size == 0 {
+            return Err(Mp4Error::Damaged("a fragment does not tell its samples' sizes".into()));
+        }
+        for _ in 0..count {
             let mut column = |flag: u32, default: u32| {
                 if flags & flag == 0 {
                     return Ok(default);
@@ -130,8 +134,8 @@ impl Run {
             if !sample.is_within(file_len) {
                 return Ok(());
             }
-            if list.len() > samples::MOST {
-                return Err(Mp4Error::Damaged("it has too many samples".into()));
+            if list.len() > samples::most(file_len) {
+                return Err(samples::too_many());
             }
             self.offset += u64::from(size);
             self.decoded = self.decoded.saturating_add(i64::from(duration));
@@ -142,4 +146,42 @@ impl Run {
 
 fn cut_off() -> Mp4Error {
     Mp4Error::Damaged("a fragment's table is cut off".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE_LEN: u64 = 100;
+
+    /// Reads runs of so many samples, all of the fragment's default size, from the file's start.
+    fn append(counts: &[u32], size: u32) -> (Vec<Sample>, Result<(), Mp4Error>) {
+        let (defaults, mut list) = (Defaults { duration: 40, size }, Vec::new());
+        let read = counts.iter().try_for_each(|&count| {
+            let trun = [[0; 4], count.to_be_bytes()].concat();
+            Run { offset: 0, decoded: 0 }.append(&trun, 0, defaults, FILE_LEN, &mut list)
+        });
+        (list, read)
+    }
+
+    #[test]
+    fn samples_without_a_size_are_refused_before_any_is_listed() {
+        let (list, read) = append(&[u32::MAX], 0);
+        assert_eq!(
+            read.unwrap_err().to_string(),
+            "read mp4: it is damaged: a fragment does not tell its samples' sizes"
+        );
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn more_samples_than_the_file_has_bytes_are_refused() {
+        assert!(append(&[60], 1).1.is_ok());
+        let (list, read) = append(&[60, 60], 1);
+        assert_eq!(
+            read.unwrap_err().to_string(),
+            "read mp4: it is damaged: it has too many samples"
+        );
+        assert_eq!(list.len(), 101);
+    }
 }

@@ -25,7 +25,16 @@ impl Sample {
 }
 
 /// More samples than this are taken for damage: 155 hours at 30 per second.
-pub(super) const MOST: usize = 1 << 24;
+const MOST: usize = 1 << 24;
+
+/// Most samples that a file of this length may have: each takes a byte of it at least.
+pub(super) fn most(file_len: u64) -> usize {
+    usize::try_from(file_len).map_or(MOST, |bytes| bytes.min(MOST))
+}
+
+pub(super) fn too_many() -> Mp4Error {
+    Mp4Error::Damaged("it has too many samples".into())
+}
 
 /// Lists the samples that a track's sample tables (the body of `stbl`) tell of.
 ///
@@ -49,8 +58,8 @@ pub(super) fn of_tables(stbl: &[u8], file_len: u64) -> Result<Vec<Sample>, Mp4Er
             if !sample.is_within(file_len) {
                 return Ok(samples);
             }
-            if samples.len() > MOST {
-                return Err(Mp4Error::Damaged(format!("it has more than {MOST} samples")));
+            if samples.len() > most(file_len) {
+                return Err(too_many());
             }
             let delta = deltas.next().ok_or_else(|| damaged("times"))?;
             decoded = decoded.saturating_add(i64::from(delta));
@@ -141,6 +150,18 @@ mod tests {
     fn the_list_ends_with_the_first_sample_beyond_the_file() {
         let samples = of_tables(&tables(&[10, 11, 12, 13, 14]), 2_020).unwrap();
         assert_eq!(samples.len(), 4);
+    }
+
+    #[test]
+    fn more_samples_than_the_file_has_bytes_are_refused() {
+        let tables = [
+            full_box(b"stts", &[1, u32::MAX, 100]),
+            full_box(b"stsc", &[1, 1, 60, 1]),
+            full_box(b"stsz", &[1, u32::MAX]),
+            full_box(b"stco", &[2, 10, 10]),
+        ];
+        let error = of_tables(&tables.concat(), 100).unwrap_err();
+        assert_eq!(error.to_string(), "read mp4: it is damaged: it has too many samples");
     }
 
     #[test]

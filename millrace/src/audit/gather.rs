@@ -16,7 +16,7 @@ use services::{
 };
 use table::{EmbeddedTable, Rows, Table};
 
-use super::{Answer, Books, Entry, Key, Taken};
+use super::{Answer, Answered, Books, Entry, Key, Taken};
 
 /// Frame ids in one question to the table.
 const IDS_PER_QUERY: usize = 500;
@@ -117,20 +117,20 @@ fn enter(body: &str, books: &mut Books, place: impl Fn(&mut Books) -> &mut BTree
 }
 
 async fn count_answered(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
+    // As the view `frames` has it, without the sorting that it takes to tell which answer counts: a frame with an
+    // answer is answered, whatever errors it has besides.
     let sql = format!(
-        "SELECT stream, epoch, model, status, COUNT(*) AS frames FROM frames {} \
-         GROUP BY stream, epoch, model, status",
+        "SELECT stream, epoch, model, SUM(1 - failed) AS given, SUM(failed) AS errors FROM ( \
+             SELECT stream, epoch, model, seq, MIN(CASE WHEN status = 'error' THEN 1 ELSE 0 END) AS failed \
+             FROM detections {} GROUP BY stream, epoch, model, seq \
+         ) AS answered GROUP BY stream, epoch, model",
         known_frames(books)
     );
     let rows = table.query(&sql).await?.collect().await?;
-    let counts = texts(&rows, "status")?.into_iter().zip(integers(&rows, "frames")?);
-    for (key, (status, frames)) in keys(&rows)?.into_iter().zip(counts) {
-        let frames = u64::try_from(frames).context("count frames")?;
-        let answered = books.answered.entry(key).or_default();
-        match status.as_str() {
-            "error" => answered.errors += frames,
-            _ => answered.given += frames,
-        }
+    let counts = integers(&rows, "given")?.into_iter().zip(integers(&rows, "errors")?);
+    for (key, (given, errors)) in keys(&rows)?.into_iter().zip(counts) {
+        let count = |frames: i64| u64::try_from(frames).context("count frames");
+        books.answered.insert(key, Answered { given: count(given)?, errors: count(errors)? });
     }
     Ok(())
 }
@@ -221,4 +221,73 @@ fn read_spool(folder: &DataFolder, stream: &StreamId, books: &mut Books) -> anyh
         enter(body, books, |books| &mut books.in_flight);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+    use services::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream as _};
+    use services::{Clock, DetectionRow, Seq};
+    use table::Limits;
+
+    use super::*;
+
+    fn id(seq: u64) -> FrameId {
+        FrameId { stream: "gate".parse().unwrap(), epoch: Epoch(7), seq: Seq(seq) }
+    }
+
+    fn row(seq: u64, status: &str) -> DetectionRow {
+        let FrameId { stream, epoch, seq } = id(seq);
+        serde_json::from_value(json!({
+            "stream": stream, "epoch": epoch, "seq": seq, "frame_id": id(seq.0).to_string(),
+            "media_time": seq.0 * 90_000, "captured_at": seq.0 * 1_000_000, "clock": "rtcp",
+            "model": "shapes", "model_version": "v1", "status": status, "detection": 0,
+            "inferred_at": seq.0 * 1_000_000, "latency_ms": 0, "worker": "w1",
+        }))
+        .unwrap()
+    }
+
+    async fn deliver(folder: &DataFolder, rows: &[DetectionRow]) {
+        let options = DeliveryOptions::default();
+        let buffer =
+            BufferedDelivery::open(&folder.table(), options.max_buffered_bytes, Clock::system());
+        let buffer = buffer.unwrap();
+        for rows in rows.chunks(500) {
+            assert!(buffer.put(rows).await.unwrap().iter().all(Result::is_ok));
+        }
+    }
+
+    /// Counts with no more memory than a table of any size may take.
+    async fn counted(folder: &DataFolder) -> BTreeMap<Key, Answered> {
+        let limits = Limits { memory_bytes: 4 << 20, ..Limits::default() };
+        let table = EmbeddedTable::open_with(folder, limits).unwrap();
+        let mut books = Books::default();
+        count_answered(&table, &mut books).await.unwrap();
+        books.answered
+    }
+
+    #[tokio::test]
+    async fn frames_are_counted_once_whatever_they_have_rows_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(folder.path());
+        let replayed = [row(1, "error"), row(1, "ok"), row(1, "ok")];
+        let failed_later = [row(2, "none"), row(2, "error")];
+        let failed_twice = [row(3, "error"), row(3, "error")];
+        deliver(&folder, &[&replayed[..], &failed_later, &failed_twice].concat()).await;
+        let key = Key { stream: id(1).stream, epoch: Epoch(7), model: "shapes".parse().unwrap() };
+        let answered = Answered { given: 2, errors: 1 };
+        assert_eq!(counted(&folder).await, BTreeMap::from([(key, answered)]));
+    }
+
+    #[tokio::test]
+    async fn a_table_larger_than_the_memory_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(folder.path());
+        let rows: Vec<_> = (0..30_000).map(|seq| row(seq, "ok")).collect();
+        deliver(&folder, &rows).await;
+        let counted: Vec<Answered> = counted(&folder).await.into_values().collect();
+        assert_eq!(counted, [Answered { given: 30_000, errors: 0 }]);
+    }
 }

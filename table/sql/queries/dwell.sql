@@ -1,4 +1,5 @@
 -- How long each track stayed in the picture, longest first: seconds of media time from its first frame to its last.
+-- No built-in kind of model gives a track_id: without one that does, this finds nothing.
 SELECT
     stream,
     track_id,

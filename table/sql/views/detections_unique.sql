@@ -1,9 +1,13 @@
 -- One row per (frame_id, model, detection), whatever was delivered twice.
 --
 -- All rows of a frame and model come from one run: an answer goes before an error (so a replayed dead letter
--- counts), then the latest inferred_at, then the run's text for the sake of one order. Rows of one run that agree
--- in their detection are copies of one row, so MIN gives that row's own value; dt and hour are the first delivery's.
+-- counts), then the latest inferred_at, then worker, version and status for the sake of one order. Rows of one run
+-- that agree in their detection are copies of one row, so MIN gives that row's own value.
 -- stream and captured_at are functions of frame_id: as keys here, they let filters on them reach the files.
+--
+-- A filter on dt or hour reads every file all the same: they are the first delivery's, and a frame that was delivered
+-- in two hours must stay one. Filter by captured_at; or write the same over `detections WHERE dt …`, as docs/aws.md
+-- does.
 CREATE OR REPLACE VIEW detections_unique AS
 SELECT
     stream,
@@ -41,22 +45,13 @@ FROM (
         model, model_version, status, reason,
         detection, class_id, label, score, x, y, w, h, track_id, extra,
         object_uri, object_offset, object_len,
-        inferred_at, latency_ms, worker, dt, hour, run,
-        FIRST_VALUE(run) OVER (
+        inferred_at, latency_ms, worker, dt, hour,
+        RANK() OVER (
             PARTITION BY stream, captured_at, frame_id, model
-            ORDER BY CASE WHEN status = 'error' THEN 1 ELSE 0 END, inferred_at DESC, run
-            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-        ) AS chosen_run
-    FROM (
-        SELECT
-            stream, epoch, seq, frame_id, media_time, captured_at, clock,
-            model, model_version, status, reason,
-            detection, class_id, label, score, x, y, w, h, track_id, extra,
-            object_uri, object_offset, object_len,
-            inferred_at, latency_ms, worker, dt, hour,
-            CAST(inferred_at AS VARCHAR) || ' ' || worker || ' ' || model_version || ' ' || status AS run
-        FROM detections
-    ) AS delivered
+            ORDER BY
+                CASE WHEN status = 'error' THEN 1 ELSE 0 END, inferred_at DESC, worker, model_version, status
+        ) AS place
+    FROM detections
 ) AS runs
-WHERE run = chosen_run
+WHERE place = 1
 GROUP BY stream, captured_at, frame_id, model, detection

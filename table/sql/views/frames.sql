@@ -2,6 +2,8 @@
 -- highest score among them.
 --
 -- All rows of a frame and model agree in what is not a detection's own, so MIN gives the frame's value.
+--
+-- As in detections_unique, filters on stream and captured_at reach the files, and one on dt or hour reads every file.
 CREATE OR REPLACE VIEW frames AS
 SELECT
     stream,

@@ -61,10 +61,10 @@ fn column(rows: &[Row], place: usize, field: &Field) -> Result<ArrayRef, QueryEr
     })
 }
 
-/// A value as Arrow reads it: the zone of Athena's times is UTC, and stands behind a blank where it stands at all.
+/// A value as Arrow reads it: a time's zone stands behind a blank, and is UTC where none stands.
 fn plain(value: &str, wanted: &DataType) -> String {
-    match wanted {
-        DataType::Timestamp(..) => format!("{}Z", value.trim_end_matches(" UTC")),
+    match (wanted, value.split(' ').nth(2)) {
+        (DataType::Timestamp(..), None) => format!("{value}Z"),
         _ => value.to_owned(),
     }
 }
@@ -130,6 +130,16 @@ mod tests {
             batch.column(3).as_string::<i32>().iter().collect::<Vec<_>>(),
             [Some("person"), None]
         );
+    }
+
+    #[test]
+    fn times_of_any_zone_are_the_same_instant() {
+        let times = ["08:00:00", "08:00:00 UTC", "09:00:00 Europe/Berlin", "13:30:00 +05:30"];
+        let rows = times.map(|time| row(&[Some(&format!("2026-11-21 {time}"))]));
+        let columns = columns(&[("at", "timestamp with time zone")]);
+        let batch = columns.batch(&rows, false).unwrap();
+        let at = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(at.values().to_vec(), [1_795_248_000_000_000; 4]);
     }
 
     #[test]

@@ -17,8 +17,7 @@ pub(super) struct Csv<'a> {
 impl<'a> Csv<'a> {
     pub(super) fn new(out: &'a mut (dyn Write + Send), columns: &SchemaRef) -> io::Result<Self> {
         let mut out = Writer::from_writer(out);
-        out.write_record(columns.fields().iter().map(|field| field.name()))
-            .map_err(io::Error::from)?;
+        out.write_record(columns.fields().iter().map(|field| field.name())).map_err(io_error)?;
         Ok(Self { out })
     }
 }
@@ -28,9 +27,9 @@ impl Form for Csv<'_> {
         let values = Values::of(batch)?;
         for row in 0..values.rows() {
             for value in values.row(row) {
-                self.out.write_field(field(value?)).map_err(io::Error::from)?;
+                self.out.write_field(field(value?)).map_err(io_error)?;
             }
-            self.out.write_record(None::<&[u8]>).map_err(io::Error::from)?;
+            self.out.write_record(None::<&[u8]>).map_err(io_error)?;
         }
         Ok(())
     }
@@ -40,9 +39,21 @@ impl Form for Csv<'_> {
     }
 }
 
+/// The writer's own error, of its own kind: `From` makes all of them `Other`.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
+}
+
 fn field(value: Value) -> String {
     match value {
         Value::Missing => String::new(),
-        Value::Whole(text) | Value::Real(text) | Value::Bool(text) | Value::Text(text) => text,
+        Value::Whole(text)
+        | Value::Real(text)
+        | Value::Bool(text)
+        | Value::Json(text)
+        | Value::Text(text) => text,
     }
 }

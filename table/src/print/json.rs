@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use super::Form;
-use super::value::{Value, Values};
+use super::value::{Value, Values, quoted};
 
 /// JSON in the making.
 pub(super) struct Json<'a> {
@@ -40,7 +40,7 @@ impl<'a> Json<'a> {
     }
 
     fn new(out: &'a mut (dyn Write + Send), columns: &SchemaRef, marks: &'static Marks) -> Self {
-        let names = columns.fields().iter().map(|field| quoted(field.name())).collect();
+        let names = distinct(columns).iter().map(|name| quoted(name)).collect();
         Self { out, names, marks, rows: 0 }
     }
 
@@ -52,7 +52,7 @@ impl<'a> Json<'a> {
             }
             object.push_str(name);
             object.push(':');
-            object.push_str(&literal(value?));
+            object.push_str(&value?.into_json());
         }
         object.push('}');
         Ok(object)
@@ -79,14 +79,14 @@ impl Form for Json<'_> {
     }
 }
 
-fn literal(value: Value) -> String {
-    match value {
-        Value::Missing => "null".to_owned(),
-        Value::Whole(text) | Value::Real(text) | Value::Bool(text) => text,
-        Value::Text(text) => quoted(&text),
+/// The columns' names; the second of a name has a number, for an object keeps one value of each name.
+fn distinct(columns: &SchemaRef) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in columns.fields().iter().map(|field| field.name()) {
+        let taken = |one: &String| names.contains(one) || columns.index_of(one).is_ok();
+        let numbered = || (2..).map(|n| format!("{name}_{n}")).find(|one| !taken(one));
+        let one = if names.contains(name) { numbered() } else { None };
+        names.push(one.unwrap_or_else(|| name.clone()));
     }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    names
 }

@@ -1,6 +1,7 @@
 //! Writes an answer as a text table, CSV, a JSON array or JSON lines.
 //!
-//! All but the text table are written batch by batch and hold no more than one. Times are UTC in ISO 8601.
+//! All but the text table are written batch by batch and hold no more than one. Times of all zones are written in UTC,
+//! as ISO 8601.
 
 mod csv;
 mod json;
@@ -25,7 +26,7 @@ pub enum Format {
     Table,
     /// RFC 4180 with a head; a missing value is an empty field.
     Csv,
-    /// One array of objects.
+    /// One array of objects; a column whose name came before gets a number.
     Json,
     /// One object on each line.
     JsonLines,
@@ -86,7 +87,7 @@ pub async fn print(
     };
     let mut rows = 0;
     while let Some(batch) = answer.next().await {
-        let batch = batch?;
+        let batch = value::in_utc(&batch?)?;
         rows += batch.num_rows() as u64;
         form.add(&batch)?;
         if form.is_full() {
@@ -115,10 +116,12 @@ trait Form {
 mod tests {
     use std::sync::Arc;
 
+    use arrow_array::builder::{ListBuilder, StringBuilder};
     use arrow_array::{
-        BooleanArray, Float32Array, Float64Array, Int64Array, StringArray,
-        TimestampMicrosecondArray,
+        Array as _, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray,
+        StructArray, TimestampMicrosecondArray,
     };
+    use arrow_schema::Field;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -150,6 +153,90 @@ mod tests {
         let mut out = Vec::new();
         let rows = print(answer, format, &mut out).await.unwrap();
         (String::from_utf8(out).unwrap(), rows)
+    }
+
+    async fn printed_one(format: Format, batch: RecordBatch) -> String {
+        let (sender, receiver) = mpsc::channel(2);
+        let answer = Answer::new(batch.schema(), receiver);
+        sender.send(Ok(Some(batch))).await.unwrap();
+        sender.send(Ok(None)).await.unwrap();
+        let mut out = Vec::new();
+        print(answer, format, &mut out).await.unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[tokio::test]
+    async fn times_of_other_zones_are_told_in_utc() {
+        let seen = TimestampMicrosecondArray::from(vec![1_500_000]).with_timezone("Europe/Berlin");
+        let batch = RecordBatch::try_from_iter([("seen", Arc::new(seen) as _)]).unwrap();
+        for format in [Format::Table, Format::Csv, Format::Json, Format::JsonLines] {
+            let text = printed_one(format, batch.clone()).await;
+            assert!(text.contains("1970-01-01T00:00:01.500000Z"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn json_keeps_columns_of_one_name_and_what_has_parts() {
+        let mut labels = ListBuilder::new(StringBuilder::new());
+        labels.append_value([Some("a\"b"), None]);
+        let labels: ArrayRef = Arc::new(labels.finish());
+        let number = |n: i64| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
+        let seen = TimestampMicrosecondArray::from(vec![0]).with_timezone("Europe/Berlin");
+        let at: ArrayRef = Arc::new(seen);
+        let field = |name, array: &ArrayRef| Field::new(name, array.data_type().clone(), true);
+        let fields =
+            [(Arc::new(field("at", &at)), at), (Arc::new(field("n", &number(1))), number(1))];
+        let both: ArrayRef = Arc::new(StructArray::from(fields.to_vec()));
+        let columns = [("n", number(1)), ("n", number(2)), ("n_2", number(3))];
+        let columns = columns.into_iter().chain([("labels", labels), ("both", both)]);
+        let text =
+            printed_one(Format::JsonLines, RecordBatch::try_from_iter(columns).unwrap()).await;
+        assert_eq!(
+            text,
+            "{\"n\":1,\"n_3\":2,\"n_2\":3,\"labels\":[\"a\\\"b\",null],\
+             \"both\":{\"at\":\"1970-01-01T00:00:00.000000Z\",\"n\":1}}\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_plan_has_its_lines() {
+        let plan: ArrayRef = Arc::new(StringArray::from(vec!["Sort\n  Scan \u{1b}[31m"]));
+        let batch =
+            RecordBatch::try_from_iter([("plan_type", plan.clone()), ("plan", plan)]).unwrap();
+        let text = printed_one(Format::Table, batch).await;
+        let lines: Vec<_> = text.lines().skip(2).map(str::trim_end).collect();
+        assert!(lines[0].ends_with("Sort") && lines[1].ends_with("  Scan \\u{1b}[31m"), "{text}");
+    }
+
+    /// A pipe that nobody reads any more.
+    struct ClosedPipe;
+
+    impl Write for ClosedPipe {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_pipe_is_told_apart_in_every_format() {
+        // More than a writer holds back, so that writing fails before the end too.
+        for (format, rows) in [Format::Table, Format::Csv, Format::Json, Format::JsonLines]
+            .into_iter()
+            .flat_map(|format| [(format, 1), (format, 20_000)])
+        {
+            let (sender, receiver) = mpsc::channel(2);
+            let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1; rows]));
+            let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+            let answer = Answer::new(batch.schema(), receiver);
+            sender.send(Ok(Some(batch))).await.unwrap();
+            sender.send(Ok(None)).await.unwrap();
+            let error = print(answer, format, &mut ClosedPipe).await.unwrap_err();
+            assert!(error.is_closed_pipe(), "{format:?}, {rows} rows: {error}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The text table: for reading, so it is cut in length and its fractions are short.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -17,11 +18,14 @@ const DECIMALS: usize = 4;
 const SMALLEST: f64 = 0.000_05;
 /// What stands for a value that is missing.
 const MISSING: &str = "-";
+/// The column whose texts are lines: what EXPLAIN tells.
+const PLAN: &str = "plan";
 
 /// A text table in the making.
 pub(super) struct Text<'a> {
     out: &'a mut (dyn Write + Send),
     table: Table,
+    columns: SchemaRef,
     rows: usize,
     more: bool,
 }
@@ -39,7 +43,7 @@ impl<'a> Text<'a> {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        Self { out, table, rows: 0, more: false }
+        Self { out, table, columns: Arc::clone(columns), rows: 0, more: false }
     }
 }
 
@@ -49,7 +53,8 @@ impl Form for Text<'_> {
         let room = MAX_TEXT_ROWS - self.rows;
         self.more = values.rows() > room;
         for row in 0..values.rows().min(room) {
-            let cells = values.row(row).map(|value| value.map(cell));
+            let cells = values.row(row).zip(self.columns.fields());
+            let cells = cells.map(|(value, field)| Ok(cell(value?, field.name())));
             self.table.add_row(cells.collect::<io::Result<Vec<_>>>()?);
             self.rows += 1;
         }
@@ -75,12 +80,15 @@ impl Form for Text<'_> {
     }
 }
 
-fn cell(value: Value) -> Cell {
+fn cell(value: Value, column: &str) -> Cell {
     Cell::new(match value {
         Value::Missing => MISSING.to_owned(),
         Value::Real(text) => short(&text),
         Value::Whole(text) | Value::Bool(text) => text,
-        Value::Text(text) => printable(&text),
+        Value::Text(text) if column == PLAN => {
+            text.lines().map(printable).collect::<Vec<_>>().join("\n")
+        }
+        Value::Json(text) | Value::Text(text) => printable(&text),
     })
 }
 

@@ -1,8 +1,9 @@
 //! What may be asked, what is refused, and how a wrong question is answered.
 
-use table::{EmbeddedTable, Limits, QueryError, Table as _};
+use services::DetectionRow;
+use table::{EmbeddedTable, Limits, QueryError, Table as _, answered};
 
-use crate::site::{Site, count, row, rows};
+use crate::site::{Site, count, failed, row, rows};
 
 async fn refusal(table: &EmbeddedTable, sql: &str) -> QueryError {
     match table.query(sql).await {
@@ -30,7 +31,13 @@ async fn a_wrong_question_is_answered_with_the_place_and_what_was_meant() {
         "SELECT * FROM detections WHERE label + 1 > 'a'",
         "SELECT stream FROM detections, frames",
         "SELECT 1 / (seq - seq) FROM detections",
+        "SELECT 1/0",
         "SELECT CAST(label AS INT) FROM detections",
+        "SELECT CAST('x' AS INT)",
+        "SELECT label,\n  SUM(label) FROM detections_unique GROUP BY label",
+        "SELECT sqrt(label) FROM detections",
+        "SELECT * FROM detections WHERE captured_at > 'yesterday'",
+        "SELECT * FROM detections WHERE score > 'high'",
         "SELECT * FROM read_parquet('/etc/passwd')",
         "SELECT * FROM '/etc/passwd'",
         "",
@@ -124,16 +131,93 @@ async fn filters_on_a_view_reach_the_files() {
     }
 }
 
+/// Delivers one row of each of so many frames.
+async fn deliver_frames(site: &Site, frames: u64) {
+    for from in (0..frames).step_by(500) {
+        let rows: Vec<_> = (from..from + 500).map(row).collect();
+        site.deliver(&rows).await;
+    }
+}
+
+#[tokio::test]
+async fn the_views_hold_no_more_than_one_frame_beside_what_they_sort() {
+    let plan = rows(&Site::new().open(), "EXPLAIN SELECT * FROM frames").await;
+    let plan = plan.texts("plan").unwrap().into_iter().flatten().collect::<String>();
+    assert!(plan.contains(" BoundedWindowAggExec") && !plan.contains(" WindowAggExec"), "{plan}");
+}
+
+#[tokio::test]
+async fn what_memory_does_not_hold_goes_through_temporary_files() {
+    let site = Site::new();
+    deliver_frames(&site, 30_000).await;
+    site.file().await;
+    let limits = Limits { memory_bytes: 8 << 20, ..Limits::default() };
+    let table = site.open_with(limits);
+    let labels = "SELECT label, count(*) AS n FROM detections_unique GROUP BY label";
+    assert_eq!(count(&table, labels).await, 30_000);
+    assert_eq!(answered(&table).await.unwrap()[0].frames, 30_000);
+    // One that is under way holds what it sorted, and leaves room for others.
+    let sorted = "SELECT frame_id, score FROM detections_unique ORDER BY score, frame_id";
+    let mut sorted = table.query(sorted).await.unwrap();
+    assert!(sorted.next().await.unwrap().is_ok());
+    assert_eq!(count(&table, labels).await, 30_000);
+    let alone = site.open_with(Limits { memory_bytes: 4 << 20, spill_bytes: 0 });
+    let error = refusal(&alone, labels).await;
+    assert_eq!(
+        error.to_string(),
+        "run query: it needs more than the 4 MiB of memory that queries may use, \
+         expected fewer rows: filter by stream or captured_at"
+    );
+}
+
+/// The query of `docs/aws.md` that reads one day.
+fn day_alone() -> String {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/aws.md"));
+    let page = page.unwrap();
+    let (_, section) = page.split_once("### To read a day alone").unwrap();
+    let (_, query) = section.split_once("```sql\n").unwrap();
+    query.split_once("```").unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn the_query_for_a_day_alone_opens_its_files_and_counts_as_the_view_does() {
+    let site = Site::new();
+    let square = DetectionRow { detection: 1, label: Some("square".to_owned()), ..row(2) };
+    // Delivered at noon, at midnight, some of it again, and a day after that.
+    site.deliver(&[row(1), row(2), square.clone(), failed(3, "boom")]).await;
+    site.file().await;
+    for _ in 1..12 {
+        site.file().await;
+    }
+    site.deliver(&[row(2), square]).await;
+    site.file().await;
+    for _ in 13..36 {
+        site.file().await;
+    }
+    site.deliver(&[row(36 * 3_600)]).await;
+    site.file().await;
+    let table = site.open();
+    let view = "SELECT label, count(*) AS n FROM detections_unique \
+                WHERE status = 'ok' AND captured_at < TIMESTAMP '2026-11-22 00:00:00' \
+                GROUP BY label ORDER BY n DESC, label";
+    let (day, all) = (rows(&table, &day_alone()).await, rows(&table, view).await);
+    for rows in [day, all] {
+        assert_eq!(rows.integers("n").unwrap(), [Some(2), Some(1)]);
+        assert_eq!(rows.texts("label").unwrap(), [Some("circle".into()), Some("square".into())]);
+    }
+    let plan = rows(&table, &format!("EXPLAIN {}", day_alone())).await.texts("plan").unwrap();
+    let plan = plan.into_iter().flatten().collect::<String>();
+    assert!(plan.contains("dt=2026-11-21") && plan.contains("dt=2026-11-22"), "{plan}");
+    assert!(!plan.contains("dt=2026-11-23"), "{plan}");
+}
+
 #[tokio::test]
 async fn a_query_that_needs_too_much_memory_fails_alone() {
     let site = Site::new();
-    for chunk in 0..8 {
-        let rows: Vec<_> = (chunk * 500..(chunk + 1) * 500).map(row).collect();
-        site.deliver(&rows).await;
-    }
+    deliver_frames(&site, 4_000).await;
     let table = site.open_with(Limits { memory_bytes: 100_000, spill_bytes: 0 });
     let wide = "SELECT frame_id, count(*) AS n FROM detections GROUP BY frame_id ORDER BY frame_id";
     let error = refusal(&table, wide).await;
-    assert!(matches!(error, QueryError::TooLarge { .. }), "{error}");
+    assert!(matches!(error, QueryError::TooLarge(_)), "{error}");
     assert_eq!(count(&table, "SELECT count(*) AS n FROM detections").await, 4_000);
 }
