@@ -58,10 +58,11 @@ data "aws_iam_policy_document" "worker" {
     resources = [aws_sqs_queue.work[each.key].arn]
   }
 
+  # Into its own queue, too: a batch that a stop gives back on its last receive is sent anew, or it would be a dead letter.
   statement {
-    sid       = "GiveUpOrAnswer"
+    sid       = "GiveUpAnswerOrSendAnew"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.dead[each.key].arn, aws_sqs_queue.results.arn]
+    resources = [aws_sqs_queue.dead[each.key].arn, aws_sqs_queue.results.arn, aws_sqs_queue.work[each.key].arn]
   }
 
   statement {
