@@ -29,14 +29,10 @@ on_every_backend!(
     a_second_signal_waits_for_nothing,
 );
 
-/// Starts everything, and waits until a worker holds leases.
+/// Starts everything, and waits until the model runs.
 fn start(site: &Site) -> Program {
-    let up = site.start("millrace", &["up"]);
-    let store = site.store();
-    eventually("a worker holds leases", Duration::from_secs(60), || match store.depth("sleeper") {
-        depth if depth.leased > 0 => Ok(()),
-        depth => Err(format!("{depth:?}; {}", up.stderr())),
-    });
+    let up = site.start("millrace", &["--log", "info,model_inference=debug", "up"]);
+    up.wait_for_log("a run begins", Duration::from_secs(60));
     up
 }
 

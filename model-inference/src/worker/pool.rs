@@ -69,6 +69,7 @@ fn serve(model: &Model, queue: &Mutex<mpsc::Receiver<Job>>) {
             continue;
         }
         begun.store(true, Ordering::Relaxed);
+        tracing::debug!(model = %model.name, "a run begins");
         // Whoever asked may have gone away meanwhile.
         let _ = reply.send(run_once(model, &mut instance, &pictures));
     }
