@@ -72,12 +72,8 @@ impl Database {
             Ok(())
         });
         if unfilled {
-            let cause = "it is being made, and nothing is in it yet";
-            return Err(PortError::because(
-                ErrorKind::NotFound,
-                attempt("open", format, path),
-                cause,
-            ));
+            let attempt = attempt("open", format, path);
+            return Err(PortError::because(ErrorKind::NotFound, attempt, UNFILLED));
         }
         opened
     }
@@ -178,16 +174,26 @@ fn attempt(verb: &str, format: &Format, path: &Path) -> String {
     format!("{verb} {} {path:?}", format.what)
 }
 
+/// Why a file that is there is not found.
+const UNFILLED: &str = "it is being made, and nothing is in it yet";
+
 /// Makes a port's error of SQLite's.
 pub fn error(attempt: String, source: rusqlite::Error) -> PortError {
     use rusqlite::ErrorCode as Code;
     use rusqlite::ffi::{
         SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_CANTINIT, SQLITE_READONLY_DIRECTORY,
+        SQLITE_READONLY_ROLLBACK,
     };
-    let extended = source.sqlite_error().map(|found| found.extended_code);
-    if let Some(SQLITE_READONLY_DIRECTORY | SQLITE_READONLY_CANTINIT) = extended {
-        let cause = "its folder is not writable for this user, which reading it needs as well";
-        return PortError::because(ErrorKind::Denied, attempt, cause);
+    match source.sqlite_error().map(|found| found.extended_code) {
+        Some(SQLITE_READONLY_DIRECTORY | SQLITE_READONLY_CANTINIT) => {
+            let cause = "its folder is not writable for this user, which reading it needs as well";
+            return PortError::because(ErrorKind::Denied, attempt, cause);
+        }
+        // A journal to roll back, which only a file has that was never filled: afterwards it is written ahead.
+        Some(SQLITE_READONLY_ROLLBACK) => {
+            return PortError::because(ErrorKind::NotFound, attempt, UNFILLED);
+        }
+        _ => {}
     }
     let kind = match source.sqlite_error() {
         Some(found) if found.extended_code == SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
@@ -359,6 +365,23 @@ mod tests {
         let path = folder.path().join("x.sqlite");
         write_ahead(&Connection::open(&path).unwrap()).unwrap();
         let error = Database::open_read_only(&path, &FORMAT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+
+    #[test]
+    fn a_file_whose_maker_was_killed_is_not_found_by_a_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let maker = Connection::open(path("making.sqlite")).unwrap();
+        maker.execute_batch("PRAGMA cache_size = 1; CREATE TABLE t (x); BEGIN").unwrap();
+        for _ in 0..100 {
+            maker.execute("INSERT INTO t VALUES (randomblob(1000))", ()).unwrap();
+        }
+        for end in ["", "-journal"] {
+            let (from, to) = (format!("making.sqlite{end}"), format!("x.sqlite{end}"));
+            std::fs::copy(path(&from), path(&to)).unwrap();
+        }
+        let error = Database::open_read_only(&path("x.sqlite"), &FORMAT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
 
