@@ -4,7 +4,7 @@ use fake_camera::{CameraConfig, FakeCamera, Fault, Feed, Login, SceneSource, Tra
 use media::scene::SceneConfig;
 use services::{CaptureClock, CaptureTime};
 
-use crate::site::{Got, Site};
+use crate::site::{Got, Site, eventually};
 
 /// A picture that refers to others, as bare H.264.
 const NO_KEY_FRAME: [u8; 7] = [0, 0, 0, 1, 0x41, 0x9a, 0x10];
@@ -147,7 +147,8 @@ async fn a_probe_tells_what_came_before_a_camera_froze() {
     let camera = serve(Feed::scene(small_scene())).await;
     let url = camera.url("gate");
     let freeze = async {
-        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        let seen = || (camera.status()[0].units >= 50).then_some(());
+        eventually("two seconds of video", seen).await;
         camera.set_fault("gate", &Fault::Freeze).unwrap();
     };
     let (report, ()) = tokio::join!(probe(&url), freeze);
