@@ -59,7 +59,12 @@ resource "aws_glue_catalog_table" "view" {
   }))} */"
 
   storage_descriptor {
-    ser_de_info {}
+    # Athena asks every table for it, a view too, and the provider sends no block that is empty.
+    # https://github.com/hashicorp/terraform-provider-aws/issues/28517
+    ser_de_info {
+      name                  = "-"
+      serialization_library = "-"
+    }
 
     dynamic "columns" {
       for_each = local.view_columns[each.key]

@@ -1,4 +1,4 @@
-"""Checks every .tf file against the AWS provider's schema: names that it does not know, and what is missing.
+"""Checks every .tf file against the AWS provider's schema: names that it does not know, what is missing, what is empty.
 
 usage: check_schema.py ARCHIVE FOLDER
 Needs no Terraform; with it, check_apply.py sees more.
@@ -11,6 +11,14 @@ import hcl2
 from provider_schema import Archive, Block
 
 META = {"count", "depends_on", "for_each", "lifecycle", "provider", "provisioner", "timeouts"}
+# Most blocks in which nothing is set the provider reads as nil, and leaves out of the call: `if len(tfList) == 0 ||
+# tfList[0] == nil { return nil }`, as in expandSerDeInfo of internal/service/glue/catalog_table.go. These are sent.
+SENT_EMPTY = {
+    # expandHiveJSONSerDe of internal/service/firehose/delivery_stream.go answers nil with an empty HiveJsonSerDe.
+    "hive_json_ser_de",
+    # The rule holds for all objects: the provider's page of aws_s3_bucket_lifecycle_configuration.
+    "filter",
+}
 
 
 def plain(name: str) -> str:
@@ -39,12 +47,19 @@ def complaints(body: dict, schema: Block, path: str) -> list[str]:
     for name, inner in given.items():
         if name in schema.blocks and inner is not None:
             for block in inner:
+                found += empty(name, block, f"{path}.{name}")
                 found += complaints(block, schema.blocks[name].block, f"{path}.{name}")
         elif name not in schema.attributes and name not in schema.blocks and name not in META:
             found.append(f"{path}.{name}: the provider knows no such name")
     wanted = [name for name, attribute in schema.attributes.items() if attribute.required]
     wanted += [name for name, nested in schema.blocks.items() if nested.required]
     return found + [f"{path}.{name}: is missing" for name in wanted if name not in given]
+
+
+def empty(name: str, block: dict, path: str) -> list[str]:
+    """A complaint about a block that the provider would not send."""
+    told = contents(block) or name in SENT_EMPTY
+    return [] if told else [f"{path}: is empty, and the provider sends no such block"]
 
 
 def check_file(path: Path, archive: Archive, root: Path) -> tuple[int, list[str]]:
@@ -64,14 +79,17 @@ def check_file(path: Path, archive: Archive, root: Path) -> tuple[int, list[str]
     return count, found
 
 
+def check_folder(root: Path, archive: Archive) -> tuple[int, list[str]]:
+    """How many resources and data sources all files of a folder have, and what is wrong with them."""
+    results = [check_file(path, archive, root) for path in sorted(root.rglob("*.tf")) if ".terraform" not in path.parts]
+    return sum(count for count, _ in results), [line for _, lines in results for line in lines]
+
+
 def main() -> int:
     """Prints the complaints about all files of a folder."""
-    archive, root = Archive(Path(sys.argv[1])), Path(sys.argv[2])
-    results = [check_file(path, archive, root) for path in sorted(root.rglob("*.tf")) if ".terraform" not in path.parts]
-    found = [line for _, lines in results for line in lines]
+    count, found = check_folder(Path(sys.argv[2]), Archive(Path(sys.argv[1])))
     for line in found:
         print(line, file=sys.stderr)
-    count = sum(count for count, _ in results)
     print(f"{count} resources and data sources checked against the provider's schema, {len(found)} complaints")
     return 1 if found or not count else 0
 

@@ -135,9 +135,11 @@ def view(glue_table: dict, text: str) -> list[str]:
     kept = sqlglot.parse_one(told["originalSql"], dialect="athena")
     what = f"view {glue_table['name']}"
     kept_columns = [name for name, _ in columns(glue_table)]
+    library = [found["serialization_library"] for found in glue_table["storage_descriptor"][0]["ser_de_info"]]
     told_columns = [column["name"] for column in told["columns"]]
     return (
         differences(f"{what}, query", kept.sql(), wanted.sql())
+        + differences(f"{what}, library of its SerDe info", library, ["-"])
         + differences(f"{what}, columns", kept_columns, wanted.named_selects)
         + differences(f"{what}, columns told to Athena", told_columns, wanted.named_selects)
     )
