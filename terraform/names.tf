@@ -47,4 +47,7 @@ locals {
     var.traces == null ? {} : { MILLRACE_TELEMETRY__OTLP = var.traces.endpoint },
   )
   telemetry_port = 9464
+
+  # A password in the text of a millrace.toml, by its key or in a URL, that is not "${NAME}".
+  written_password = "password[\"']?\\s*=\\s*[\"'](?:[^$\"']|\\$[^{])|://[^/@\"'\\s]*:(?:[^$/@\"'\\s]|\\$[^{])[^/@\"'\\s]*@"
 }

@@ -39,8 +39,18 @@ module "receiver" {
   key_arn           = aws_kms_key.this.arn
   log_days          = var.log_days
 
-  # A task that starts before its spool can be mounted fails.
-  depends_on = [aws_efs_mount_target.spool, aws_ecs_cluster_capacity_providers.this]
+  # A task that starts before it can mount its spool, reach AWS or find what it writes to fails.
+  depends_on = [
+    aws_ecs_cluster_capacity_providers.this,
+    aws_efs_mount_target.spool,
+    aws_kinesis_firehose_delivery_stream.detections,
+    aws_vpc_endpoint.s3,
+    aws_vpc_security_group_egress_rule.aws,
+    aws_vpc_security_group_egress_rule.cameras,
+    aws_vpc_security_group_egress_rule.spool,
+    aws_vpc_security_group_egress_rule.traces,
+    aws_vpc_security_group_ingress_rule.spool,
+  ]
 }
 
 locals {

@@ -100,8 +100,13 @@ variable "worker_config" {
   type        = string
 
   validation {
-    condition     = length(var.worker_config) <= 8192
-    error_message = "A parameter of Systems Manager has 8 KiB at most."
+    condition     = length(base64encode(jsonencode(var.worker_config))) <= 43692
+    error_message = "A task definition has 64 KiB at most, of which the text may take 32."
+  }
+
+  validation {
+    condition     = length(regexall(local.written_password, var.worker_config)) == 0
+    error_message = "A task definition is no place for a password: workers need none."
   }
 }
 
@@ -133,8 +138,17 @@ variable "receivers" {
   }
 
   validation {
-    condition     = alltrue([for receiver in values(var.receivers) : length(receiver.config) <= 8192])
-    error_message = "A parameter of Systems Manager has 8 KiB at most: spread the streams over more receivers."
+    condition = alltrue([
+      for receiver in values(var.receivers) : length(base64encode(jsonencode(receiver.config))) <= 43692
+    ])
+    error_message = "A task definition has 64 KiB at most, of which the text may take 32: spread the streams over more receivers."
+  }
+
+  validation {
+    condition = alltrue([
+      for receiver in values(var.receivers) : length(regexall(local.written_password, receiver.config)) == 0
+    ])
+    error_message = "A task definition is no place for a password: write \"$${NAME}\" in its stead, and its secret's ARN in secrets."
   }
 
   validation {

@@ -33,7 +33,14 @@ module "worker" {
   key_arn           = aws_kms_key.this.arn
   log_days          = var.log_days
 
-  depends_on = [aws_ecs_cluster_capacity_providers.this]
+  # A task that starts before it can reach AWS or find what it writes to fails.
+  depends_on = [
+    aws_ecs_cluster_capacity_providers.this,
+    aws_kinesis_firehose_delivery_stream.detections,
+    aws_vpc_endpoint.s3,
+    aws_vpc_security_group_egress_rule.aws,
+    aws_vpc_security_group_egress_rule.traces,
+  ]
 }
 
 locals {

@@ -110,6 +110,12 @@ class StandIn(rpc.ProviderServicer):
     def __init__(self, archive: Archive, used: set[tuple[str, str]]) -> None:
         self.provider = archive.provider()
         self.schemas = {key: schema for key in used if (schema := archive.schema(*key))}
+        # Asked for at every run of Terraform.
+        self.answer = protocol.GetProviderSchema.Response(
+            provider=protocol.Schema(block=wire_block(self.provider)),
+            resource_schemas=self._wire("resource"),
+            data_source_schemas=self._wire("data"),
+        )
 
     def _wire(self, kind: str) -> dict[str, protocol.Schema]:
         return {
@@ -120,11 +126,7 @@ class StandIn(rpc.ProviderServicer):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "the schemas tell")
 
     def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
-        return protocol.GetProviderSchema.Response(
-            provider=protocol.Schema(block=wire_block(self.provider)),
-            resource_schemas=self._wire("resource"),
-            data_source_schemas=self._wire("data"),
-        )
+        return self.answer
 
     def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802
         return protocol.ValidateProviderConfig.Response()

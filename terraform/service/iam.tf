@@ -1,4 +1,4 @@
-# Two roles: the program's own, and that of ECS, which fetches image, settings and secrets before the program starts.
+# Two roles: the program's own, and that of ECS, which fetches image and secrets before the program starts.
 
 data "aws_iam_policy_document" "ecs_assumes" {
   statement {
@@ -63,16 +63,14 @@ data "aws_iam_policy_document" "execution" {
     resources = ["${aws_cloudwatch_log_group.this.arn}:log-stream:*"]
   }
 
-  statement {
-    sid       = "ReadConfiguration"
-    actions   = ["ssm:GetParameters"]
-    resources = [aws_ssm_parameter.config.arn]
-  }
+  dynamic "statement" {
+    for_each = length(var.secrets_key_arns) > 0 ? [1] : []
 
-  statement {
-    sid       = "UseKeys"
-    actions   = ["kms:Decrypt"]
-    resources = concat([var.key_arn], var.secrets_key_arns)
+    content {
+      sid       = "UseKeysOfSecrets"
+      actions   = ["kms:Decrypt"]
+      resources = var.secrets_key_arns
+    }
   }
 
   dynamic "statement" {

@@ -27,16 +27,6 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.key_arn
 }
 
-# The configuration file. It names secrets as "${NAME}" and has none itself.
-resource "aws_ssm_parameter" "config" {
-  name        = "/millrace/${var.prefix}/${var.name}/millrace.toml"
-  description = "Configuration of ${local.full_name}"
-  type        = "SecureString"
-  tier        = "Intelligent-Tiering"
-  key_id      = var.key_arn
-  value       = var.config
-}
-
 resource "aws_ecs_service" "this" {
   #checkov:skip=CKV_AWS_333:Only where a VPC has neither NAT nor endpoints (examples/dev); the security group lets nobody in
   name                   = local.full_name
@@ -49,6 +39,8 @@ resource "aws_ecs_service" "this" {
   deployment_minimum_healthy_percent = var.one_at_a_time ? 0 : 100
   deployment_maximum_percent         = var.one_at_a_time ? 100 : 200
 
+  # Three tasks that end before they are healthy, and the last deployment that was completed is back.
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
   deployment_circuit_breaker {
     enable   = true
     rollback = true
@@ -69,4 +61,7 @@ resource "aws_ecs_service" "this" {
     # Scaling decides.
     ignore_changes = [desired_count]
   }
+
+  # The task definition names the roles alone: without these, tasks start before they may do anything.
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]
 }

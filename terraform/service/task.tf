@@ -1,4 +1,8 @@
 # The task: a container that writes the configuration file and ends, then the program.
+#
+# The text of the file is the task definition's own, so that each revision has the text that it was made with. ECS can
+# fetch no version of a parameter but the newest (https://github.com/aws/containers-roadmap/issues/859): a deployment
+# that is rolled back because of its text would start with the same text.
 
 resource "aws_ecs_task_definition" "this" {
   family                   = local.full_name
@@ -9,6 +13,10 @@ resource "aws_ecs_task_definition" "this" {
   execution_role_arn       = aws_iam_role.execution.arn
   task_role_arn            = aws_iam_role.task.arn
   container_definitions    = jsonencode([local.write_config, local.program])
+
+  # A deregistered revision is none that a service may go back to.
+  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html
+  skip_destroy = true
 
   runtime_platform {
     operating_system_family = "LINUX"
@@ -48,9 +56,8 @@ locals {
     user       = "0:0"
     entryPoint = ["/bin/sh", "-c"]
     command    = ["printf %s \"$CONFIG\" > ${local.config_file}"]
-    secrets    = [{ name = "CONFIG", valueFrom = aws_ssm_parameter.config.arn }]
-    # A new text makes a new task definition, and so new tasks.
-    environment            = [{ name = "CONFIG_SHA256", value = sha256(var.config) }]
+    # It names secrets as "${NAME}" and has none itself.
+    environment            = [{ name = "CONFIG", value = var.config }]
     mountPoints            = [{ sourceVolume = "config", containerPath = local.config_folder, readOnly = false }]
     readonlyRootFilesystem = true
     logConfiguration       = local.log

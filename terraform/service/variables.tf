@@ -44,7 +44,7 @@ variable "secrets" {
 }
 
 variable "secrets_key_arns" {
-  description = "Keys, besides key_arn, that the secrets are encrypted with."
+  description = "Keys that the secrets are encrypted with, when not with the account's own."
   type        = list(string)
 }
 

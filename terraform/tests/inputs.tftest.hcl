@@ -90,12 +90,44 @@ run "a_password_that_is_no_reference" {
   }
 }
 
-run "a_configuration_that_no_parameter_holds" {
+run "a_configuration_that_no_task_definition_holds" {
   command         = plan
   expect_failures = [var.receivers]
 
   variables {
-    receivers = { north = { config = join("", [for number in range(1000) : "123456789"]) } }
+    receivers = { north = { config = join("", [for number in range(1000) : "123456789012345678901234567890123"]) } }
+  }
+}
+
+run "a_password_in_the_text_of_a_configuration" {
+  command         = plan
+  expect_failures = [var.receivers]
+
+  variables {
+    receivers = { north = { config = "[streams.gate]\npassword = 'hunter2'" } }
+  }
+}
+
+run "a_password_in_a_url" {
+  command         = plan
+  expect_failures = [var.receivers]
+
+  variables {
+    receivers = { north = { config = "[streams.gate]\nurl = \"rtsp://viewer:hunter2@10.1.0.7/1\"" } }
+  }
+}
+
+run "names_of_passwords" {
+  command = plan
+
+  variables {
+    receivers = { north = { config = <<-TOML
+      [streams.gate]
+      url = "rtsp://viewer:$${GATE_PASSWORD}@10.1.0.7:554/1"
+      [streams.yard]
+      password = "$${YARD_PASSWORD}"
+    TOML
+    } }
   }
 }
 

@@ -1,4 +1,5 @@
-# The least that works: one camera, one model, a default VPC without a NAT gateway. `terraform destroy` leaves nothing.
+# The least that works: one camera, one model, a default VPC without a NAT gateway. `terraform destroy` leaves
+# nothing that costs anything.
 
 terraform {
   required_version = ">= 1.9"
