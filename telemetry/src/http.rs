@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::connections::{self, Limits};
 use crate::error::TelemetryError;
 use crate::health::{Report, State, health, readiness};
 use crate::metrics;
@@ -40,9 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, site: Site) {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .with_state(site);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "health and metrics are not served any more");
-    }
+    connections::serve(listener, router, Limits::default()).await;
 }
 
 async fn healthz(Shared(site): Shared<Site>) -> Response {

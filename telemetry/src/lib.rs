@@ -6,6 +6,7 @@
 //! [`program`] puts a program around its work.
 
 mod backlog;
+mod connections;
 mod error;
 mod health;
 mod http;
