@@ -1,4 +1,7 @@
-"""Names in rendered manifests that are those of nothing: accounts, config maps, targets, streams, models, queues."""
+"""Names in rendered manifests that are those of nothing: accounts, config maps, targets, streams, models, queues.
+
+And the other way round: pods to which Kubernetes gives variables of services, whose names may be those of keys.
+"""
 
 import tomllib
 from collections.abc import Iterator
@@ -13,12 +16,20 @@ def loose_names(documents: list[Document]) -> Iterator[str]:
     names = {(document["kind"], document["metadata"]["name"]) for document in documents}
     for document in documents:
         owner = f"{document['kind']} {document['metadata']['name']!r}"
+        if has_service_links(document):
+            yield f"{owner} lets Kubernetes set variables for services: enableServiceLinks is not false"
         for kind, name in uses(document):
             if (kind, name) not in names:
                 yield f"{owner} names {kind} {name!r}, which is not there"
         if "selector" in document.get("spec", {}) and not selects(document, documents):
             yield f"{owner} selects no pods"
     yield from unknown_things(documents)
+
+
+def has_service_links(document: Document) -> bool:
+    """Whether Kubernetes sets variables for the services beside a workload's pods, as it does unless told otherwise."""
+    workload = document["kind"] in WORKLOADS
+    return workload and document["spec"]["template"]["spec"].get("enableServiceLinks") is not False
 
 
 def uses(document: Document) -> Iterator[tuple[str, str]]:
@@ -29,6 +40,9 @@ def uses(document: Document) -> Iterator[tuple[str, str]]:
         yield from (("TriggerAuthentication", trigger["authenticationRef"]["name"]) for trigger in spec["triggers"])
     if document["kind"] == "StatefulSet":
         yield "Service", spec["serviceName"]
+        claims = (claim["spec"] for claim in spec.get("volumeClaimTemplates", []))
+        # Without a name it would be the cluster's default class, and a new EKS cluster has none.
+        yield from (("StorageClass", claim.get("storageClassName", "")) for claim in claims)
     if document["kind"] in WORKLOADS:
         pod = spec["template"]["spec"]
         yield "ServiceAccount", pod["serviceAccountName"]
