@@ -73,6 +73,14 @@ impl PortError {
         self.kind
     }
 
+    /// The cause, where it is another error.
+    pub(crate) fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.cause {
+            Cause::Words(_) => None,
+            Cause::Source(source) => Some(source.as_ref()),
+        }
+    }
+
     /// Tells whether the same call may succeed later without anybody changing the request.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Full)

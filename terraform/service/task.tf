@@ -78,11 +78,12 @@ locals {
       { sourceVolume = "data", containerPath = local.data_folder, readOnly = false },
     ]
     healthCheck = {
-      command     = ["CMD", "healthy", "/healthz"]
-      interval    = 15
-      timeout     = 5
-      retries     = 3
-      startPeriod = 60
+      command  = ["CMD", "healthy", "/healthz"]
+      interval = 15
+      timeout  = 5
+      retries  = 3
+      # A start may wait for its permissions for 70 s.
+      startPeriod = 90
     }
     linuxParameters        = { capabilities = { drop = ["ALL"] } }
     readonlyRootFilesystem = true

@@ -1,6 +1,7 @@
 //! Errors of the AWS SDK as errors of the ports: what to do about them by code and status, and the cause in words.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::iter::successors;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -21,7 +22,29 @@ pub fn port_error<E>(
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
-    PortError::because(kind(error), attempt, words(call, error))
+    let code = error.code().map(str::to_owned);
+    PortError::new(kind(error), attempt, FailedCall { code, words: words(call, error) })
+}
+
+/// The cause of an error of the ports that a call to AWS ended with.
+#[derive(Debug)]
+struct FailedCall {
+    code: Option<String>,
+    words: String,
+}
+
+impl fmt::Display for FailedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl StdError for FailedCall {}
+
+/// Tells whether a service knows the caller and does not let it: a permission that is missing, or too new to be known.
+pub(super) fn is_not_permitted(error: &PortError) -> bool {
+    let call = error.cause().and_then(|cause| cause.downcast_ref::<FailedCall>());
+    call.and_then(|call| call.code.as_deref()).is_some_and(|code| code.contains("AccessDenied"))
 }
 
 /// What a failed call says, with its name before it and the request's id behind it.

@@ -1,5 +1,5 @@
 //! Opens the AWS backend: every bucket, queue and stream that the configuration names is asked for at once, and every
-//! one that is missing, refused or silent is named.
+//! one that is missing, refused or silent is named. What is not permitted is asked for a minute long.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,6 +11,7 @@ use aws_sdk_sqs::Client;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::error::is_not_permitted;
 use super::{chain, s3_client};
 use crate::backend::{OpenBackend, Ports, WorkQueue};
 use crate::config::Config;
@@ -29,22 +30,65 @@ const START_TIMEOUT: Duration = Duration::from_secs(9);
 const START_PATIENCE: Duration = Duration::from_secs(4);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long it may take until a new role or policy is known to all of AWS
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency>), and
+/// the longest pause between tries.
+const PERMISSION_PATIENCE: Duration = Duration::from_secs(60);
+const LONGEST_PERMISSION_PAUSE: Duration = Duration::from_secs(5);
 /// What is asked of a queue.
 const QUEUE_CALLS: &str = "sqs:GetQueueUrl and sqs:GetQueueAttributes";
 
 /// Opens the backend and checks that everything the configuration names is there.
 ///
 /// # Errors
-/// Names each resource that is not, with the call and the cause, within [`START_TIMEOUT`].
+/// Names each resource that is not, with the call and the cause, within [`START_TIMEOUT`]; after
+/// [`PERMISSION_PATIENCE`] where nothing but permissions is missing.
 pub(crate) async fn open(config: &Config) -> Result<OpenBackend, PortError> {
-    open_by(chain(), config).await
+    open_by(chain(), config, PERMISSION_PATIENCE).await
 }
 
-async fn open_by(chain: ConfigLoader, config: &Config) -> Result<OpenBackend, PortError> {
-    let deadline = Instant::now() + START_TIMEOUT;
-    let sdk = find_region(chain, deadline).await?;
-    let ports = open_ports(&sdk, config, deadline).await?;
+async fn open_by(
+    chain: ConfigLoader,
+    config: &Config,
+    patience: Duration,
+) -> Result<OpenBackend, PortError> {
+    let sdk = find_region(chain, Instant::now() + START_TIMEOUT).await?;
+    let ports = open_permitted(&sdk, config, patience).await?;
     Ok(OpenBackend { ports, filer: None, folder: DataFolder::new(&config.data) })
+}
+
+/// Asks for everything, again for as long as nothing but permissions is missing and `patience` lasts; it says so.
+async fn open_permitted(
+    sdk: &SdkConfig,
+    config: &Config,
+    patience: Duration,
+) -> Result<Ports, PortError> {
+    let patient_until = Instant::now() + patience;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let problems = match open_ports(sdk, config, Instant::now() + START_TIMEOUT).await {
+            Ok(ports) => return Ok(ports),
+            Err(problems) => problems,
+        };
+        let may_come = problems.iter().all(is_not_permitted);
+        let left = patient_until.saturating_duration_since(Instant::now());
+        let error = all_in_one(problems);
+        if !may_come || left < pause {
+            return Err(error);
+        }
+        tracing::warn!(
+            %error,
+            patience_s = left.as_secs(),
+            "not permitted, asked again: a new role or policy may not be known everywhere yet"
+        );
+        pause_about(pause).await;
+        pause = (pause * 2).min(LONGEST_PERMISSION_PAUSE);
+    }
+}
+
+/// Waits: programs that start together shall not ask together again.
+async fn pause_about(pause: Duration) {
+    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
 }
 
 /// Loads the SDK's configuration; where environment and profile name no region, that asks the machine's metadata.
@@ -59,12 +103,12 @@ async fn find_region(chain: ConfigLoader, deadline: Instant) -> Result<SdkConfig
     Ok(sdk)
 }
 
-/// Asks for everything at once.
+/// Asks for everything at once; gives all that is wrong.
 async fn open_ports(
     sdk: &SdkConfig,
     config: &Config,
     deadline: Instant,
-) -> Result<Ports, PortError> {
+) -> Result<Ports, Vec<PortError>> {
     let (bucket, stream) = (config.aws.bucket(), config.aws.delivery_stream());
     let reply_queue = config.aws.reply_queue.as_deref();
     let sqs = aws_sdk_sqs::Client::new(sdk);
@@ -102,7 +146,7 @@ async fn open_ports(
             delivery: Arc::new(delivery),
             feed: Arc::new(feed),
         }),
-        _ => Err(all_in_one(problems)),
+        _ => Err(problems),
     }
 }
 
@@ -156,8 +200,7 @@ async fn open_patiently<T, F: Future<Output = Result<T, PortError>>>(
             Err(error) if error.is_retryable() && Instant::now() + pause < patient_until => {}
             opened => return opened,
         }
-        // Programs that start together shall not ask together again.
-        tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+        pause_about(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -1,4 +1,5 @@
-//! What a start says when something is missing, refused or silent, and that it says so within 10 s.
+//! What a start says when something is missing, refused or silent, and that it says so within 10 s; that it waits for
+//! what is not permitted yet.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,6 +13,9 @@ use crate::aws::scripted::{Reply, Request, Scripted, made_up_chain};
 use crate::aws::test_site;
 use crate::config::{Overrides, parse};
 
+/// A patience that no test uses up.
+const LONG: Duration = Duration::from_secs(600);
+
 /// The configuration of one model, `shapes`, and what else the file says.
 fn config(prefix: &str, more: &str) -> Config {
     let text = format!(
@@ -21,10 +25,10 @@ fn config(prefix: &str, more: &str) -> Config {
         .unwrap()
 }
 
-/// The error of a start, which has to come within 10 s.
+/// The error of a start that waits for no permission, which has to come within 10 s.
 async fn refused(chain: ConfigLoader, config: &Config) -> PortError {
     let began = Instant::now();
-    let error = open_by(chain, config).await.unwrap_err();
+    let error = open_by(chain, config, Duration::ZERO).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(10), "{error} after {:?}", began.elapsed());
     error
 }
@@ -83,6 +87,51 @@ async fn denied_access_and_expired_credentials_are_told_in_the_services_words() 
         assert!(!error.to_string().contains("made-up-secret"), "{error}");
         assert_eq!(endpoint.requests().len(), 3, "nobody retries inside");
     }
+}
+
+/// An endpoint that permits nothing at the first `denied` questions for the bucket.
+async fn permitting_after(denied: usize) -> Scripted {
+    let asked = AtomicUsize::new(0);
+    Scripted::answering(move |request| match request.operation() {
+        "" if asked.fetch_add(1, Ordering::Relaxed) < denied => {
+            Reply::xml_error(403, "AccessDenied", "is not authorized to perform: s3:ListBucket")
+        }
+        "" => Reply::xml_error(404, "NoSuchBucket", "The specified bucket does not exist"),
+        _ => Reply::json_error(400, "AccessDeniedException", "is not authorized"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_start_that_is_not_permitted_yet_is_tried_again_until_something_else_is_wrong() {
+    let endpoint = permitting_after(3).await;
+    let config = config("mill", "");
+    let error = open_by(made_up_chain(endpoint.url()), &config, LONG).await.unwrap_err();
+    assert_told(&error.to_string(), "s3:ListObjectsV2: ", "NoSuchBucket");
+    let of_bucket = |request: &&Request| request.operation().is_empty();
+    assert_eq!(endpoint.requests().iter().filter(of_bucket).count(), 4);
+}
+
+#[tokio::test]
+async fn a_start_that_stays_without_permission_ends_when_the_patience_does() {
+    let endpoint = permitting_after(usize::MAX).await;
+    let (config, patience) = (config("mill", ""), Duration::from_secs(1));
+    let began = Instant::now();
+    let error = open_by(made_up_chain(endpoint.url()), &config, patience).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_all_named(&error, ["is not authorized"; 3]);
+    assert!(began.elapsed() < patience + START_TIMEOUT, "{:?}", began.elapsed());
+    assert!(endpoint.requests().len() > 6, "{} questions", endpoint.requests().len());
+}
+
+#[tokio::test]
+async fn credentials_that_are_wrong_are_told_at_once() {
+    let endpoint = refusing(403, "ExpiredToken", "The security token is expired").await;
+    let (config, began) = (config("mill", ""), Instant::now());
+    let error = open_by(made_up_chain(endpoint.url()), &config, LONG).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    assert_eq!(endpoint.requests().len(), 3, "no time makes them right");
 }
 
 #[tokio::test]
@@ -211,7 +260,8 @@ async fn what_is_there_opens_unless_its_queue_gives_up_too_early() {
     );
     assert_eq!(error.to_string(), expected);
 
-    let open = open_by(chain(), &config(&prefix, "queue = { max_receives = 4 }")).await.unwrap();
+    let config = config(&prefix, "queue = { max_receives = 4 }");
+    let open = open_by(chain(), &config, Duration::ZERO).await.unwrap();
     assert_eq!(open.ports.bucket.uri, format!("s3://{prefix}-frames"));
     assert_eq!(open.ports.queues.keys().map(ModelName::as_str).collect::<Vec<_>>(), ["shapes"]);
     assert!(open.filer.is_none(), "Firehose makes the files");
