@@ -9,6 +9,7 @@ mod decode;
 mod pipeline;
 mod probe;
 mod report;
+mod retry;
 pub mod sample;
 pub mod source;
 mod stage;

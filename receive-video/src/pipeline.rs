@@ -1,7 +1,7 @@
 //! All streams of a receiver: each in tasks and a thread of its own, supervised here.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use services::config::{Config, StreamConfig};
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::retry::{Panicked, Retry};
 use crate::source::Address;
 use crate::stage::{LaneConfig, Stage};
 use crate::status::{StatusBoard, StreamBoard, StreamState};
@@ -21,14 +22,12 @@ use crate::stream::Receiver;
 /// How long after a shutdown bundles are still shipped; what is left stays in the spool.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Time to the next try of a stream that failed in a way that may pass.
-const RETRY: Duration = Duration::from_secs(5);
-
 /// Receives all streams of the configuration until `shutdown` is cancelled, or until all of them have ended (files
 /// that do not repeat) and their frames are with the queues.
 ///
-/// While other streams are received, one that failed in a way that may pass is tried again: a crashed receiver's locks
-/// may outlive it on a file system of the network, a full disk may be cleared.
+/// A camera that failed in a way that may pass is tried again, also when all of them did: a crashed receiver's locks may
+/// outlive it on a file system of the network, a full disk may be cleared, descriptors may be closed. A panic of one
+/// stream is a failure of it alone, and tried again likewise. A file is tried again while others are received.
 ///
 /// At a shutdown, open bundles are closed and stored, and shipped as far as that goes within 20 s.
 ///
@@ -46,6 +45,7 @@ pub async fn run(
             id: id.clone(),
             config: stream.clone(),
             lanes: lanes(config, stream),
+            retry: Retry::new(stream),
             bounds: config.receive.clone(),
             folder: DataFolder::new(&config.data),
             ports: ports.clone(),
@@ -55,7 +55,7 @@ pub async fn run(
     }
     let (mut waiting, mut failed) = (JoinSet::new(), Vec::new());
     loop {
-        let (one, ended) = tokio::select! {
+        let (mut one, ended) = tokio::select! {
             Some(joined) = streams.join_next() => joined.context("supervise stream")?,
             Some(joined) = waiting.join_next() => {
                 streams.spawn(supervise(joined.context("wait for stream")?));
@@ -63,21 +63,19 @@ pub async fn run(
             }
             else => break,
         };
-        let Err(error) = ended else { continue };
-        if may_pass(&error) && !streams.is_empty() && !shutdown.is_cancelled() {
-            one.say_wait(&error);
-            waiting.spawn(one.wait());
-        } else {
-            one.give_up(&error);
-            failed.push(format!("stream \"{}\": {error:#}", one.id));
+        let Err(Failure { error, lived }) = ended else { continue };
+        match one.retry.wait(&error, lived, !streams.is_empty(), rand::random()) {
+            Some(wait) if !shutdown.is_cancelled() => {
+                one.say_wait(&error, wait);
+                waiting.spawn(one.wait(wait));
+            }
+            _ => {
+                one.give_up(&error);
+                failed.push(format!("stream \"{}\": {error:#}", one.id));
+            }
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(anyhow!(failed.join("; "))) }
-}
-
-/// Tells whether a stream that failed so may be received later without anybody changing the configuration.
-fn may_pass(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<PortError>().is_some_and(PortError::is_retryable)
 }
 
 fn lanes(config: &Config, stream: &StreamConfig) -> Vec<LaneConfig> {
@@ -96,6 +94,7 @@ struct OneStream {
     id: StreamId,
     config: StreamConfig,
     lanes: Vec<LaneConfig>,
+    retry: Retry,
     bounds: services::config::ReceiveConfig,
     folder: DataFolder,
     ports: Ports,
@@ -103,23 +102,29 @@ struct OneStream {
     shutdown: CancellationToken,
 }
 
+/// Why a stream is not received any more, and how long it was.
+#[derive(Debug)]
+struct Failure {
+    error: anyhow::Error,
+    lived: Duration,
+}
+
 /// Runs a stream; its panic is its own failure and nobody else's.
-async fn supervise(one: OneStream) -> (OneStream, anyhow::Result<()>) {
-    let ended = match AbortOnDropHandle::new(tokio::spawn(one.clone().run())).await {
-        Ok(ended) => ended,
-        Err(error) => Err(anyhow!(error).context("a task of it panicked")),
-    };
+async fn supervise(one: OneStream) -> (OneStream, Result<(), Failure>) {
+    let began = Instant::now();
+    let task = AbortOnDropHandle::new(tokio::spawn(one.clone().run()));
+    let ended = task.await.unwrap_or_else(|error| Err(Panicked::of("its source", error).into()));
     if ended.is_ok() {
         one.board.state(StreamState::Ended, "ended");
         one.warn_of_nothing();
     }
-    (one, ended)
+    (one, ended.map_err(|error| Failure { error, lived: began.elapsed() }))
 }
 
 impl OneStream {
     /// Lets the pause before its next try pass.
-    async fn wait(self) -> Self {
-        let _ = self.shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+    async fn wait(self, wait: Duration) -> Self {
+        let _ = self.shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
         self
     }
 
@@ -139,8 +144,8 @@ impl OneStream {
         });
     }
 
-    fn say_wait(&self, error: &anyhow::Error) {
-        let words = format!("{error:#}; next try in {} s", RETRY.as_secs());
+    fn say_wait(&self, error: &anyhow::Error, wait: Duration) {
+        let words = format!("{error:#}; next try in {:.1} s", wait.as_secs_f64());
         tracing::warn!(stream = %self.id, "{words}");
         self.say(StreamState::Waiting, words);
     }
@@ -158,6 +163,7 @@ impl OneStream {
 
     async fn run(self) -> anyhow::Result<()> {
         let address = Address::of(&self.config)?;
+        self.board.begin();
         let spool = self.open_spool().await?;
         self.board.spooled(spool.counts());
         let (drained, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -170,7 +176,7 @@ impl OneStream {
         let thread = std::thread::Builder::new()
             .name(format!("stage {}", self.id))
             .spawn(move || stage.run(outbox, &runtime))
-            .context("start a thread")?;
+            .map_err(|error| PortError::io("start a thread", error))?;
         let receiver = Receiver {
             config: self.config.clone(),
             address,
@@ -185,10 +191,7 @@ impl OneStream {
         let staged = tokio::task::spawn_blocking(move || thread.join()).await?;
         drained.cancel();
         while shippers.join_next().await.is_some() {}
-        match staged {
-            Ok(staged) => staged?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        staged.map_err(|panic| Panicked::new("its stage", &*panic))??;
         Ok(received?)
     }
 
@@ -205,7 +208,7 @@ impl OneStream {
             }
             Ok::<_, PortError>(spool)
         });
-        Ok(Arc::new(opened.await??))
+        Ok(Arc::new(opened.await.map_err(|error| Panicked::of("its spool", error))??))
     }
 
     fn stage(&self, spool: &Arc<Spool>) -> Stage {
@@ -239,7 +242,7 @@ impl OneStream {
                 queue: Arc::clone(&queue.queue),
                 board: self.board.clone(),
             };
-            shippers.spawn(shipper.run(drained.clone(), stop.clone()));
+            shippers.spawn(shipper.keep_running(drained.clone(), stop.clone()));
         }
         shippers
     }

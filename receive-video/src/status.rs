@@ -60,7 +60,7 @@ pub struct StreamStatus {
     pub shed: u64,
     /// Events since the start: reconnects, jumps of clocks.
     pub events: u64,
-    /// Which store or queue is away, and why.
+    /// Which spool, store or queue is away, and why.
     pub away: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
@@ -75,6 +75,10 @@ struct Entry {
     status: StreamStatus,
     meter: Meter,
     away: BTreeMap<ModelName, String>,
+    /// Why the spool takes nothing at the moment.
+    unstored: Option<String>,
+    /// Bundles shipped and frames shed before its spool was opened last.
+    before: (u64, u64),
 }
 
 impl StatusBoard {
@@ -128,13 +132,28 @@ impl StreamBoard {
         self.entry(|entry| entry.meter.count(now));
     }
 
+    /// Takes note that the stream's spool is about to be opened, for the first time or after a failure: what was
+    /// counted so far goes on.
+    pub(crate) fn begin(&self) {
+        self.entry(|entry| {
+            entry.before = (entry.status.shipped, entry.status.shed);
+            entry.unstored = None;
+            entry.show_away();
+        });
+    }
+
+    /// What was received so far, and what became of it.
+    pub(crate) fn figures(&self) -> (u64, BTreeMap<ModelName, Account>) {
+        self.entry(|entry| (entry.status.received, entry.status.accounts.clone()))
+    }
+
     /// Takes over the spool's figures.
     pub(crate) fn spooled(&self, counts: SpoolCounts) {
-        self.update(|status| {
+        self.entry(|Entry { status, before: (shipped, shed), .. }| {
             status.spooled = counts.bundles;
             status.spool_bytes = counts.bytes;
-            status.shipped = counts.shipped;
-            status.shed = counts.shed_frames;
+            status.shipped = *shipped + counts.shipped;
+            status.shed = *shed + counts.shed_frames;
         });
     }
 
@@ -147,14 +166,28 @@ impl StreamBoard {
                 }
                 None => entry.away.remove(model).is_some(),
             };
-            entry.status.away = entry.away.values().next().cloned();
+            entry.show_away();
             before
         })
+    }
+
+    /// Says why the spool takes nothing at the moment, or that it does.
+    pub(crate) fn storing(&self, trouble: Option<String>) {
+        self.entry(|entry| {
+            entry.unstored = trouble;
+            entry.show_away();
+        });
     }
 
     fn entry<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> T {
         let mut board = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(board.entry(self.id.clone()).or_default())
+    }
+}
+
+impl Entry {
+    fn show_away(&mut self) {
+        self.status.away = self.unstored.as_ref().or(self.away.values().next()).cloned();
     }
 }
 

@@ -27,9 +27,10 @@ impl Backoff {
         self.next = self.min;
     }
 
-    /// Takes note that something worked for `lived`: a connection that outlived the wait before it was no failure.
+    /// Takes note that something worked for `lived`: only what outlived the longest wait was no failure. A camera that
+    /// dies a second into each session would else be connected to as often as the shortest wait allows.
     pub(crate) fn lived(&mut self, lived: Duration) {
-        if lived >= self.next {
+        if lived >= self.max {
             self.reset();
         }
     }
@@ -61,12 +62,25 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_outlived_its_wait_was_no_failure() {
+    fn a_connection_that_outlived_the_longest_wait_was_no_failure() {
         let mut backoff = Backoff::new(MIN, MAX);
         backoff.wait(1.0);
-        backoff.lived(Duration::from_millis(999));
+        backoff.lived(MAX - Duration::from_millis(1));
         assert_eq!(backoff.wait(1.0), MIN * 2);
-        backoff.lived(Duration::from_secs(2));
+        backoff.lived(MAX);
         assert_eq!(backoff.wait(1.0), MIN);
+    }
+
+    #[test]
+    fn a_camera_that_dies_a_second_into_each_session_is_tried_less_and_less_often() {
+        let mut backoff = Backoff::new(MIN, Duration::from_secs(30));
+        let mut sessions = 0;
+        let mut day = Duration::from_secs(24 * 3_600);
+        while let Some(rest) = day.checked_sub(Duration::from_secs(1)) {
+            backoff.lived(Duration::from_secs(1));
+            day = rest.saturating_sub(backoff.wait(0.5));
+            sessions += 1;
+        }
+        assert!(sessions < 4_000, "{sessions} epochs a day");
     }
 }

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bundle::Bundle;
 use crate::sample::reason;
 use crate::source::Arrival;
-use crate::status::{StreamBoard, StreamState};
+use crate::status::StreamBoard;
 use crate::store::{Spool, Stored, shed};
 use epoch::{EpochConfig, EpochWork, LaneBundle};
 use failing::{Attempt, Failing};
@@ -75,6 +75,18 @@ struct Past {
     accounts: BTreeMap<ModelName, Account>,
 }
 
+impl Past {
+    /// What a stage that panicked left on the board; what it had not decided yet is lost, as after a crash.
+    fn before(board: &StreamBoard) -> Self {
+        let (received, mut accounts) = board.figures();
+        for account in accounts.values_mut() {
+            let pending = std::mem::take(&mut account.pending);
+            account.skip(reason::CRASH, pending);
+        }
+        Self { received, accounts }
+    }
+}
+
 struct Worker {
     stage: Stage,
     work: Option<EpochWork>,
@@ -119,10 +131,10 @@ impl Stage {
 impl Worker {
     fn new(stage: Stage) -> Self {
         Self {
-            stage,
             work: None,
             next_save: Instant::now() + SAVE_EVERY,
-            past: Past::default(),
+            past: Past::before(&stage.board),
+            stage,
             unsaved: Unsaved::default(),
             failing: Failing::default(),
         }
@@ -197,6 +209,7 @@ impl Worker {
                     after.unsaved_shed.clear();
                     *books = after;
                     self.failing.succeeds(Attempt::Store);
+                    self.stage.board.storing(self.failing.words().cloned());
                     // Whoever compares the figures must not see answers to frames that are not counted yet.
                     self.stage.board.update(|status| status.taken += bundle.runs);
                     return;
@@ -207,7 +220,7 @@ impl Worker {
                     after.shed(shed_reason(&error), bundle.runs);
                     self.stage.spool.count_lost(model, shed_reason(&error), bundle.runs);
                     *books = after;
-                    let news = self.failing.fails(Attempt::Store, error.kind());
+                    let news = self.failing.fails(Attempt::Store, &error);
                     self.stage.trouble(&error, news);
                     return;
                 }
@@ -216,7 +229,7 @@ impl Worker {
                 books.skip(reason::STOPPED, bundle.runs);
                 return;
             }
-            self.stage.board.update(|status| status.away = Some(waiting_for));
+            self.stage.board.storing(Some(waiting_for));
             self.stage.spool.wait_for_room(RETRY);
         }
     }
@@ -234,9 +247,10 @@ impl Worker {
             Ok(()) => {
                 work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear());
                 self.failing.succeeds(Attempt::Save);
+                self.stage.board.storing(self.failing.words().cloned());
             }
             Err(error) => {
-                let news = self.failing.fails(Attempt::Save, error.kind());
+                let news = self.failing.fails(Attempt::Save, error);
                 self.stage.trouble(error, news);
             }
         }
@@ -284,12 +298,8 @@ impl Stage {
 
     fn trouble(&self, error: &PortError, news: bool) {
         let words = error.to_string();
-        self.board.update(|status| {
-            status.last_error = Some(words.clone());
-            if status.state == StreamState::Playing {
-                status.words.clone_from(&words);
-            }
-        });
+        self.board.storing(Some(words.clone()));
+        self.board.update(|status| status.last_error = Some(words.clone()));
         if news {
             tracing::error!(stream = %self.stream, error = %words, "the spool does not take it");
         }

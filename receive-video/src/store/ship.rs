@@ -13,8 +13,10 @@ use services::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Queue};
 use services::{ErrorKind, ModelName, PortError};
 use telemetry::trace::{Span, trace_id};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::spool::{Claimed, Spool};
+use crate::retry::Panicked;
 use crate::source::Backoff;
 use crate::status::StreamBoard;
 
@@ -22,7 +24,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// Ships one model's bundles out of one stream's spool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shipper {
     pub(crate) spool: Arc<Spool>,
     pub(crate) model: ModelName,
@@ -46,11 +48,26 @@ struct Shipment {
 }
 
 impl Shipper {
+    /// Ships as [`run`](Self::run) does; a panic is a failure like others, told and tried again.
+    pub(crate) async fn keep_running(self, drained: CancellationToken, stop: CancellationToken) {
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
+        loop {
+            let running = tokio::spawn(self.clone().run(drained.clone(), stop.clone()));
+            let Err(error) = AbortOnDropHandle::new(running).await else { return };
+            let panicked = Panicked::of("shipping", error);
+            self.report(&PortError::new(ErrorKind::Unavailable, "ship bundles", panicked));
+            let wait = tokio::time::sleep(backoff.wait(rand::random()));
+            if stop.run_until_cancelled(wait).await.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Ships until `drained` is cancelled and nothing is left, or until `stop` is cancelled.
     ///
     /// # Cancel safety
     /// Dropped at any moment, it loses nothing.
-    pub(crate) async fn run(self, drained: CancellationToken, stop: CancellationToken) {
+    async fn run(self, drained: CancellationToken, stop: CancellationToken) {
         let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         let mut sent = Vec::new();
         loop {

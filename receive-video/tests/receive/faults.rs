@@ -1,6 +1,13 @@
 //! What goes wrong with cameras: each an event, a new epoch, and the account closes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
 use fake_camera::{Fault, Feed, JumpingClock};
+use receive_video::StreamState;
+use services::feed::{FrameResult, ResultFeed, Subscription};
+use services::{PortError, StreamId};
 
 use crate::cameras::{check_numbers, serve, site, small_scene};
 use crate::site::{Site, eventually};
@@ -138,4 +145,71 @@ async fn a_bad_camera_does_not_touch_a_good_one() {
     for bad in site.audit("bad").accounts {
         assert!(bad.closed && bad.account.closes(), "{bad:?}");
     }
+}
+
+#[tokio::test]
+async fn cameras_that_fail_together_in_a_way_that_may_pass_all_come_back() {
+    let camera = serve(Feed::scene(small_scene())).await;
+    let url = camera.url("gate");
+    let site = Site::new(&format!(
+        "[streams.gate]\nurl = \"{url}\"\n[streams.yard]\nurl = \"{url}\"\n\
+         [models.eye]\nalgorithm = \"circles\"\nsample = {{ {SAMPLE} }}"
+    ));
+    let lock = |stream| {
+        let path = site.embedded.folder.spool_lock(&StreamId::new(stream).unwrap());
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        file.lock().unwrap();
+        file
+    };
+    let locks = ["gate", "yard"].map(lock);
+    let running = site.start();
+    for stream in ["gate", "yard"] {
+        let waits = |status: &receive_video::StreamStatus| status.state == StreamState::Waiting;
+        let told = running.until(stream, "word of it", waits).await;
+        assert!(told.words.contains("already received by"), "{told:?}");
+    }
+    drop(locks);
+    for stream in ["gate", "yard"] {
+        running.until(stream, "frames", |status| status.taken > 0).await;
+    }
+    running.stop().await.unwrap();
+}
+
+/// A feed that panics until it is told otherwise.
+#[derive(Debug)]
+struct Panics {
+    inner: Arc<dyn ResultFeed>,
+    panics: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl ResultFeed for Panics {
+    fn reply_to(&self) -> Option<String> {
+        assert!(!self.panics.load(Ordering::SeqCst), "no name for a feed");
+        self.inner.reply_to()
+    }
+
+    async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError> {
+        self.inner.publish(result).await
+    }
+
+    async fn subscribe(&self) -> Result<Box<dyn Subscription>, PortError> {
+        self.inner.subscribe().await
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_named_and_its_stream_is_tried_again() {
+    let camera = serve(Feed::scene(small_scene())).await;
+    let site = site(&camera.url("gate"), "", SAMPLE);
+    let (mut ports, panics) = (site.embedded.ports.clone(), Arc::new(AtomicBool::new(true)));
+    ports.feed = Arc::new(Panics { inner: ports.feed, panics: Arc::clone(&panics) });
+    let running = site.start_with(ports);
+    let waits = |status: &receive_video::StreamStatus| status.state == StreamState::Waiting;
+    let told = running.until("gate", "word of it", waits).await.words;
+    assert!(told.contains("panicked: no name for a feed; next try in "), "{told}");
+    panics.store(false, Ordering::SeqCst);
+    running.until("gate", "frames", |status| status.taken > 0).await;
+    running.stop().await.unwrap();
 }

@@ -199,8 +199,8 @@ async fn a_stream_that_is_locked_is_tried_again_while_others_are_received() {
     lock.lock().unwrap();
     let running = site.start();
     let told = running.until("gate", "word of it", |status| !status.words.is_empty()).await;
-    let words = "lock stream \"gate\": already received by process unknown; next try in 5 s";
-    assert_eq!((told.state, told.words.as_str()), (StreamState::Waiting, words));
+    let words = "lock stream \"gate\": already received by process unknown; next try in ";
+    assert!(told.state == StreamState::Waiting && told.words.starts_with(words), "{told:?}");
     running.until("yard", "frames", |status| status.taken > 0).await;
     drop(lock);
     running.until("gate", "frames", |status| status.taken > 0).await;

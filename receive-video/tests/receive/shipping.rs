@@ -15,12 +15,14 @@ use crate::site::Site;
 struct Away {
     inner: Arc<dyn Queue>,
     away: Arc<AtomicBool>,
+    panics: bool,
 }
 
 #[async_trait]
 impl Queue for Away {
     async fn send(&self, bodies: &[String]) -> Result<Vec<Outcome>, PortError> {
         if self.away.load(Ordering::SeqCst) {
+            assert!(!self.panics, "a bug in the queue");
             let words = "nobody answers";
             return Err(PortError::because(ErrorKind::Unavailable, "send to queue", words));
         }
@@ -53,9 +55,13 @@ impl Queue for Away {
 }
 
 fn ports_with_away_queue(site: &Site, away: &Arc<AtomicBool>) -> services::Ports {
+    ports_with_queue(site, away, false)
+}
+
+fn ports_with_queue(site: &Site, away: &Arc<AtomicBool>, panics: bool) -> services::Ports {
     let mut ports = site.embedded.ports.clone();
     let queue = &ports.queues[&ModelName::new("eye").unwrap()];
-    let wrapped = Away { inner: Arc::clone(&queue.queue), away: Arc::clone(away) };
+    let wrapped = Away { inner: Arc::clone(&queue.queue), away: Arc::clone(away), panics };
     let (dead, backlog) = (Arc::clone(&queue.dead), Arc::clone(&queue.backlog));
     let queue = WorkQueue { queue: Arc::new(wrapped), dead, backlog };
     ports.queues.insert(ModelName::new("eye").unwrap(), queue);
@@ -83,6 +89,19 @@ async fn frames_wait_for_a_queue_that_is_away_and_none_is_lost() {
     running.ended().await.unwrap();
     assert_eq!(site.frames("eye").await.len(), 200);
     assert!(site.audit("clip").pending.is_empty());
+}
+
+#[tokio::test]
+async fn shipping_that_panics_is_told_and_tried_again() {
+    let site = scene("block", "100 MiB");
+    let away = Arc::new(AtomicBool::new(true));
+    let running = site.start_with(ports_with_queue(&site, &away, true));
+    let status = running.until("clip", "word of it", |status| status.away.is_some()).await;
+    let told = status.away.unwrap();
+    assert!(told.contains("shipping panicked: a bug in the queue"), "{told}");
+    away.store(false, Ordering::SeqCst);
+    running.ended().await.unwrap();
+    assert_eq!(site.frames("eye").await.len(), 200);
 }
 
 #[tokio::test]
