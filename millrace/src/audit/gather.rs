@@ -130,7 +130,7 @@ async fn count_answered(table: &dyn Table, books: &mut Books) -> anyhow::Result<
     let counts = integers(&rows, "given")?.into_iter().zip(integers(&rows, "errors")?);
     for (key, (given, errors)) in keys(&rows)?.into_iter().zip(counts) {
         let count = |frames: i64| u64::try_from(frames).context("count frames");
-        books.answered.insert(key, Answered { given: count(given)?, errors: count(errors)? });
+        books.answer(key, Answered { given: count(given)?, errors: count(errors)? });
     }
     Ok(())
 }
@@ -210,6 +210,9 @@ fn read_spool(folder: &DataFolder, stream: &StreamId, books: &mut Books) -> anyh
     books.newest.insert(stream.clone(), newest.unwrap_or(Epoch(0)));
     for account in spool.accounts {
         let key = Key { stream: stream.clone(), epoch: account.epoch, model: account.model };
+        if account.folded {
+            books.folded.insert(stream.clone(), account.epoch);
+        }
         let entry = Entry {
             account: account.account,
             last_taken: account.last_taken,

@@ -87,6 +87,8 @@ pub struct Books {
     pub entries: BTreeMap<Key, Entry>,
     /// The last epoch of each stream that has a spool.
     pub newest: BTreeMap<StreamId, Epoch>,
+    /// The epoch whose account stands for its own and all earlier ones, of each stream that has such an account.
+    pub folded: BTreeMap<StreamId, Epoch>,
     /// Frames in a spool or a queue.
     pub in_flight: BTreeSet<Taken>,
     /// Frames of dead letters.
@@ -124,9 +126,22 @@ pub struct Equation {
 }
 
 impl Books {
+    /// The key under which there is an account of this epoch, if there is one.
+    fn accounted(&self, key: Key) -> Key {
+        let folded = self.folded.get(&key.stream).copied();
+        Key { epoch: folded.map_or(key.epoch, |folded| key.epoch.max(folded)), ..key }
+    }
+
+    /// Enters frames that have rows.
+    fn answer(&mut self, key: Key, Answered { given, errors }: Answered) {
+        let answered = self.answered.entry(self.accounted(key)).or_default();
+        answered.given += given;
+        answered.errors += errors;
+    }
+
     /// Tells whether a frame was taken before the accounts were read; later ones are left out.
     pub fn knows(&self, key: &Key, media_time: MediaTime) -> bool {
-        match self.entries.get(key) {
+        match self.entries.get(&self.accounted(key.clone())) {
             Some(entry) => {
                 entry.is_closed || entry.last_taken.is_some_and(|last| media_time <= last)
             }
@@ -136,7 +151,8 @@ impl Books {
 
     /// Does the arithmetic, in the order stream, epoch, model.
     pub fn equations(&self) -> Vec<Equation> {
-        let placed = self.in_flight.iter().chain(&self.dead).map(Taken::key);
+        let placed = self.in_flight.iter().chain(&self.dead);
+        let placed = placed.map(|taken| self.accounted(taken.key()));
         let keys: BTreeSet<Key> =
             self.entries.keys().chain(self.answered.keys()).cloned().chain(placed).collect();
         let mut waiting = self.count(&self.in_flight, |_| true);
@@ -173,7 +189,7 @@ impl Books {
         let mut counts = BTreeMap::new();
         for taken in place.iter().filter(|taken| belongs(taken)) {
             if self.answers.get(taken) != Some(&Answer::Given) {
-                *counts.entry(taken.key()).or_default() += 1;
+                *counts.entry(self.accounted(taken.key())).or_default() += 1;
             }
         }
         counts
@@ -184,7 +200,7 @@ impl Books {
         let mut counts = BTreeMap::new();
         for taken in self.in_flight.union(&self.dead) {
             if self.answers.get(taken) == Some(&Answer::Error) {
-                *counts.entry(taken.key()).or_default() += 1;
+                *counts.entry(self.accounted(taken.key())).or_default() += 1;
             }
         }
         counts
@@ -297,6 +313,25 @@ mod tests {
         assert!(
             books.knows(&of_epoch(0), MediaTime(0)) && !books.knows(&of_epoch(2), MediaTime(0))
         );
+    }
+
+    #[test]
+    fn frames_of_epochs_whose_accounts_are_folded_belong_to_the_folded_one() {
+        let mut books = books(3);
+        books.folded.insert(key().stream, key().epoch);
+        books.entries.get_mut(&key()).unwrap().is_closed = true;
+        let early = |seq| {
+            let mut taken = taken(seq);
+            taken.frame.epoch = Epoch(0);
+            taken
+        };
+        books.answer(Key { epoch: Epoch(0), ..key() }, Answered { given: 1, errors: 0 });
+        books.answer(key(), Answered { given: 1, errors: 0 });
+        assert!(books.knows(&Key { epoch: Epoch(0), ..key() }, MediaTime(91)));
+        books.in_flight.insert(early(2));
+        let found = only(&books);
+        assert_eq!((found.delivered, found.in_flight), (2, 1));
+        assert!(found.closes);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct EpochAccount {
     pub last_taken: Option<MediaTime>,
     /// The epoch has ended.
     pub closed: bool,
+    /// It is the sum of this epoch's account and of all before it, which are not kept apart any more.
+    pub folded: bool,
 }
 
 /// Something that happened to a stream.
@@ -59,8 +61,14 @@ pub fn audit(path: &Path) -> Result<SpoolAudit, PortError> {
         let model = ModelName::new(row.model).map_err(|error| {
             PortError::new(ErrorKind::Corrupt, format!("read spool {path:?}"), error)
         })?;
-        let (epoch, account) = (row.epoch, row.account);
-        Ok(EpochAccount { epoch, model, account, last_taken: row.last_taken, closed: row.closed })
+        Ok(EpochAccount {
+            epoch: row.epoch,
+            model,
+            account: row.account,
+            last_taken: row.last_taken,
+            closed: row.closed,
+            folded: row.folded,
+        })
     });
     Ok(SpoolAudit { accounts: accounts.collect::<Result<_, PortError>>()?, pending })
 }

@@ -98,6 +98,7 @@ impl Spool {
         let database = Database::open(&folder.spool(stream), &FORMAT)?;
         let (last_epoch, (bundles, bytes)) = database.write("repair", |tx| {
             tables::close_after_crash(tx)?;
+            tables::fold(tx, tables::KEPT_EPOCHS)?;
             Ok((tables::last_epoch(tx)?, tables::totals(tx)?))
         })?;
         let counts = SpoolCounts { bundles, bytes, ..SpoolCounts::default() };
@@ -154,9 +155,10 @@ impl Spool {
         closed: bool,
     ) -> Result<(), PortError> {
         self.database.write("save accounts in", |tx| {
-            lanes
-                .iter()
-                .try_for_each(|(model, books)| tables::save_books(tx, epoch, model, books, closed))
+            lanes.iter().try_for_each(|(model, books)| {
+                tables::save_books(tx, epoch, model, books, closed)
+            })?;
+            if closed { tables::fold(tx, tables::KEPT_EPOCHS) } else { Ok(()) }
         })
     }
 
@@ -284,6 +286,17 @@ impl Spool {
         tables::count_shed(tx, epoch, row.model.as_str(), shed::SPOOL_FULL, runs)?;
         given.shed(row.model.as_str(), shed::SPOOL_FULL, row.runs);
         Ok((Stored::Shed, given))
+    }
+
+    /// Lets the file grow to so many pages and no further, as a disk that is full does; never below what it has.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        let limited = self.database.read("limit", |tx| {
+            tx.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| {
+                row.get::<_, i64>(0)
+            })
+        });
+        limited.unwrap();
     }
 
     fn count_stored(&self, size: u64, stored: Stored, given: Given) {

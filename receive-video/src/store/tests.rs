@@ -239,3 +239,39 @@ fn events_are_kept_up_to_a_bound() {
     let events = events(&fixture.path()).unwrap();
     assert_eq!((events.len(), events[0].at), (1_000, CaptureTime(10)));
 }
+
+#[test]
+fn accounts_of_old_epochs_are_folded_into_one_and_nothing_of_them_is_lost() {
+    let mut fixture = Fixture::new();
+    let spool = fixture.open(SpoolPolicy::Block);
+    let books = |epoch: u64| {
+        let mut books = Books::default();
+        books.receive(10);
+        books.skip(reason::NOT_DUE, 8);
+        books.take(2, MediaTime(0));
+        books.shed(shed::DISK_FULL, u64::from(epoch == 3));
+        books
+    };
+    let save = |epoch: u64| {
+        spool.save(Epoch(epoch), &[(&model(), &books(epoch))], true).unwrap();
+    };
+    (1..=6).for_each(save);
+    fixture.commit(&spool);
+    (7..=1_020).for_each(save);
+    // What may still become of the bundle that is here belongs to its own epoch's account.
+    let accounts = audit(&fixture.path()).unwrap().accounts;
+    assert_eq!((accounts.len(), accounts[0].epoch, accounts[1].epoch), (1_015, Epoch(6), Epoch(7)));
+    assert!(accounts[0].folded && !accounts[1].folded);
+
+    let claimed = spool.claim(&model(), &[], 10).unwrap();
+    spool.claim(&model(), &[claimed[0].id], 10).unwrap();
+    save(1_021);
+    let accounts = audit(&fixture.path()).unwrap().accounts;
+    let (old, kept) = accounts.split_first().unwrap();
+    assert_eq!((old.epoch, old.folded, old.closed), (Epoch(21), true, true));
+    assert_eq!((old.account.received, old.account.taken), (210, 42));
+    assert_eq!(old.account.skipped[reason::NOT_DUE], 168);
+    assert_eq!(old.account.shed[shed::DISK_FULL], 1);
+    assert_eq!(kept.len(), 1_000);
+    assert!(kept.iter().all(|account| !account.folded && account.account.received == 10));
+}
