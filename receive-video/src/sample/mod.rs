@@ -21,7 +21,7 @@ pub mod reason {
     pub const NOT_KEY: &str = "not-key";
     /// It is in a run whose answer belongs to a later picture.
     pub const CONTEXT: &str = "context";
-    /// A picture of its run could not be had.
+    /// A picture of its run could not be had, or was lost with what lies between two of them.
     pub const CONTEXT_LOST: &str = "context-lost";
     /// It came before the epoch's first key frame.
     pub const BEFORE_KEY: &str = "before-key";
@@ -44,8 +44,8 @@ pub mod reason {
 pub(crate) enum Fate {
     /// It is skipped, for a reason.
     Skip(&'static str),
-    /// It is skipped as itself, but its picture is wanted for a run to come.
-    Context,
+    /// It is skipped as itself, for a reason, but its picture is wanted for a run to come.
+    Context(&'static str),
     /// It is taken: the last of this run.
     Take(Run),
 }
@@ -94,14 +94,23 @@ impl Sampler {
         self.reorder.declare(depth);
     }
 
+    /// Takes note that the units before the next one are missing; gives those that still can be settled.
+    pub(crate) fn interrupt(&mut self) -> Vec<Settled> {
+        let settled = self.settle_held();
+        self.break_runs();
+        settled
+    }
+
     /// Takes the next unit in decode order.
     pub(crate) fn push(&mut self, unit: UnitMeta) -> Vec<Settled> {
         let mut settled = Vec::new();
+        if unit.loss {
+            settled.extend(self.interrupt());
+        }
         if unit.key {
             settled.extend(self.settle_held());
             self.trouble = None;
         } else if unit.loss && self.trouble.is_none() {
-            settled.extend(self.settle_held());
             self.trouble = Some(reason::AFTER_LOSS);
         }
         if let Some(reason) = self.trouble {
@@ -121,6 +130,7 @@ impl Sampler {
     /// Tells that the decoder refused a unit: until the next key frame no picture can be trusted.
     pub(crate) fn spoil(&mut self) -> Vec<Settled> {
         self.trouble = Some(reason::AFTER_DAMAGE);
+        self.break_runs();
         let held = self.reorder.drain();
         let exact = self.lanes_of(Pick::Exact);
         let skip = |unit: UnitMeta| Settled {
@@ -144,6 +154,11 @@ impl Sampler {
     /// Tells whether any lane may ask for pictures other than key frames.
     pub(crate) fn has(&self, pick: Pick) -> bool {
         self.lanes.iter().any(|lane| lane.pick == pick)
+    }
+
+    /// No run may hold pictures from both sides of a hole.
+    fn break_runs(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.picker.interrupt());
     }
 
     fn lanes_of(&self, pick: Pick) -> Vec<usize> {
@@ -177,7 +192,9 @@ impl Sampler {
         match self.lanes[lane].picker.offer(unit.time) {
             Choice::NotDue => Fate::Skip(reason::NOT_DUE),
             Choice::OutOfOrder => Fate::Skip(reason::OUT_OF_ORDER),
-            Choice::Context => Fate::Context,
+            Choice::Context => Fate::Context(reason::CONTEXT),
+            Choice::Lost { wanted: true } => Fate::Context(reason::CONTEXT_LOST),
+            Choice::Lost { wanted: false } => Fate::Skip(reason::CONTEXT_LOST),
             Choice::Completes(run) => Fate::Take(run),
         }
     }
@@ -255,6 +272,34 @@ mod tests {
         assert_eq!(fates_of(&sampler.spoil(), 0)[&1], Fate::Skip(reason::AFTER_DAMAGE));
         let settled = sampler.push(unit(2, 7_200, false));
         assert_eq!(fates_of(&settled, 0)[&2], Fate::Skip(reason::AFTER_DAMAGE));
+    }
+
+    #[test]
+    fn no_window_spans_a_loss() {
+        let sampler = || {
+            let mut sampler = Sampler::new(&[sample(Pick::Exact, 1_000, 3)]);
+            sampler.push(unit(0, 0, true));
+            sampler.push(unit(1, 3_600, false));
+            sampler
+        };
+        let lost = [(4, Fate::Skip(reason::CONTEXT_LOST))];
+        let after = |mut sampler: Sampler| {
+            let loss = UnitMeta { loss: true, ..unit(4, 180_000, true) };
+            fates_of(&sampler.push(loss), 0)
+        };
+        // What is lost may be told by the unit itself, by one before it, by the decoder or by whoever left units out.
+        let mut told_before = sampler();
+        told_before.push(UnitMeta { loss: true, ..unit(2, 90_000, false) });
+        let mut damaged = sampler();
+        damaged.spoil();
+        for sampler in [sampler(), told_before, damaged] {
+            let fates = after(sampler);
+            assert_eq!(fates[&4], Fate::Context(reason::CONTEXT_LOST), "{fates:?}");
+        }
+        let mut overloaded = sampler();
+        overloaded.interrupt();
+        let fates = fates_of(&overloaded.push(unit(4, 21_600, true)), 0);
+        assert_eq!(fates.into_iter().collect::<Vec<_>>(), lost);
     }
 
     fn arrivals() -> impl Strategy<Value = Vec<(i64, bool, bool)>> {

@@ -33,6 +33,8 @@ pub(crate) struct Picker {
 struct Window {
     times: Vec<MediaTime>,
     next: u64,
+    /// Pictures were lost since it was opened: it is counted where it would have been complete, and no more.
+    is_broken: bool,
 }
 
 /// The pictures of a run that is complete.
@@ -52,8 +54,13 @@ pub(crate) enum Choice {
     NotDue,
     /// It is not later than the picture before it.
     OutOfOrder,
-    /// It belongs to runs that later pictures complete.
+    /// It belongs to runs that later pictures complete, and is not the last one of a run that was lost.
     Context,
+    /// It would have completed a run of which pictures were lost, and may belong to runs that later pictures complete.
+    Lost {
+        /// It does belong to such runs.
+        wanted: bool,
+    },
     /// It completes a run, as its last picture.
     Completes(Run),
 }
@@ -84,22 +91,30 @@ impl Picker {
         let index = self.offered;
         self.offered += 1;
         if self.is_due(time.0) {
-            self.open.push_back(Window { times: Vec::with_capacity(self.frames), next: index });
+            let times = Vec::with_capacity(self.frames);
+            self.open.push_back(Window { times, next: index, is_broken: false });
         }
         let mut wanted = false;
         for window in self.open.iter_mut().filter(|window| window.next == index) {
             window.times.push(time);
             window.next += self.step;
-            wanted = true;
+            wanted |= !window.is_broken && window.times.len() < self.frames;
         }
         match self.open.pop_front_if(|first| first.times.len() == self.frames) {
+            Some(Window { is_broken: true, .. }) => Choice::Lost { wanted },
             Some(Window { times, .. }) => {
-                let still_open = self.open.front().and_then(|first| first.times.first().copied());
+                let whole = self.open.iter().find(|window| !window.is_broken);
+                let still_open = whole.and_then(|window| window.times.first().copied());
                 Choice::Completes(Run { times, still_open })
             }
             None if wanted => Choice::Context,
             None => Choice::NotDue,
         }
+    }
+
+    /// Takes note that pictures were lost: no run may hold pictures from both sides of the hole.
+    pub(crate) fn interrupt(&mut self) {
+        self.open.iter_mut().for_each(|window| window.is_broken = true);
     }
 
     fn is_due(&mut self, pts: i64) -> bool {
@@ -191,6 +206,24 @@ mod tests {
                 Choice::NotDue,
             ]
         );
+    }
+
+    #[test]
+    fn no_run_spans_a_hole_and_each_that_would_have_is_counted_once() {
+        let mut picker = Picker::new(Duration::from_millis(100), 3, 1);
+        let mut offer = |n: i64| picker.offer(MediaTime(n * 9_000));
+        assert_eq!([offer(0), offer(1)], [Choice::Context, Choice::Context]);
+        picker.interrupt();
+        let mut offer = |n: i64| picker.offer(MediaTime(n * 9_000));
+        let lost = || Choice::Lost { wanted: true };
+        assert_eq!([20, 21].map(&mut offer), [lost(), lost()]);
+        assert_eq!(offer(22), completes([180_000, 189_000, 198_000], Some(189_000)));
+
+        let mut picker = Picker::new(Duration::from_secs(1), 3, 1);
+        picker.offer(MediaTime(0));
+        picker.interrupt();
+        let rest = [9_000, 18_000, 27_000].map(|time| picker.offer(MediaTime(time)));
+        assert_eq!(rest, [Choice::NotDue, Choice::Lost { wanted: false }, Choice::NotDue]);
     }
 
     #[test]

@@ -83,10 +83,14 @@ impl EpochWork {
 
     /// Takes the next arrival; gives the bundles that closed by it.
     pub(super) fn unit(&mut self, arrival: Arrival, now: Instant) -> Vec<LaneBundle> {
-        self.overloaded_up_to(arrival.seq);
+        let mut bundles = Vec::new();
+        let overloaded = self.count_missing(arrival.seq);
         self.receive(1);
         if self.lanes.is_empty() {
-            return Vec::new();
+            return bundles;
+        }
+        if overloaded || arrival.loss || self.sampler.in_trouble() {
+            self.break_runs(now, &mut bundles);
         }
         let (seq, media_time) = (arrival.seq, arrival.media_time());
         let Arrival { captured_at, clock, loss, unit, .. } = arrival;
@@ -95,35 +99,32 @@ impl EpochWork {
             self.begin_group(unit.sps().and_then(Result::ok));
         }
         let meta = UnitMeta { seq, time: media_time, key: unit.key, loss };
-        let mut bundles = Vec::new();
         if unit.key {
             // The decoder is about to forget the group before; what is found wrong with that group's last
             // pictures must not spoil the new one.
             self.settle_held(now, &mut bundles);
         }
-        let mut settled: VecDeque<Settled> = self.sampler.push(meta).into();
+        let mut settled = self.sampler.push(meta);
         if unit.key {
             self.key_frame = Some((seq, unit.data.clone()));
         }
         if self.needs_decoder(unit.key) && self.decoder.push(seq, unit).is_err() {
             settled.extend(self.sampler.spoil());
         }
-        while !settled.is_empty() {
-            self.settle_next(&mut settled, now, &mut bundles);
-        }
+        self.settle_all(settled, now, &mut bundles);
         bundles
     }
 
     /// Counts the next arrival as skipped, without a look at it.
     pub(super) fn skip(&mut self, seq: u64, reason: &str) {
-        self.overloaded_up_to(seq);
+        self.count_missing(seq);
         self.receive(1);
         self.lanes.iter_mut().for_each(|lane| lane.books.skip(reason, 1));
     }
 
     /// Ends the epoch after `units` access units; gives the last bundles.
     pub(super) fn finish(&mut self, units: u64, now: Instant) -> Vec<LaneBundle> {
-        self.overloaded_up_to(units);
+        self.count_missing(units);
         let mut bundles = Vec::new();
         self.settle_held(now, &mut bundles);
         bundles.extend(self.close_bundles(|lane| lane.bundler.close()));
@@ -142,7 +143,12 @@ impl EpochWork {
 
     /// Settles what the sampler still holds of the group.
     fn settle_held(&mut self, now: Instant, bundles: &mut Vec<LaneBundle>) {
-        let mut settled: VecDeque<Settled> = self.sampler.finish().into();
+        let settled = self.sampler.finish();
+        self.settle_all(settled, now, bundles);
+    }
+
+    fn settle_all(&mut self, settled: Vec<Settled>, now: Instant, bundles: &mut Vec<LaneBundle>) {
+        let mut settled: VecDeque<Settled> = settled.into();
         while !settled.is_empty() {
             self.settle_next(&mut settled, now, bundles);
         }
@@ -156,13 +162,22 @@ impl EpochWork {
         lanes.filter_map(|(index, lane)| Some((index, close(lane)?))).collect()
     }
 
-    /// The source leaves units out when the stage is busy; their numbers are missing.
-    fn overloaded_up_to(&mut self, seq: u64) {
+    /// Settles what is before a hole: no run may span it.
+    fn break_runs(&mut self, now: Instant, bundles: &mut Vec<LaneBundle>) {
+        let settled = self.sampler.interrupt();
+        self.settle_all(settled, now, bundles);
+        self.lanes.iter_mut().for_each(Lane::forget);
+    }
+
+    /// Counts the units up to this one that did not come: a source leaves units out when the stage is busy. Tells whether
+    /// there are any.
+    fn count_missing(&mut self, seq: u64) -> bool {
         let missing = seq.saturating_sub(self.received);
         if missing > 0 {
             self.receive(missing);
             self.lanes.iter_mut().for_each(|lane| lane.books.skip(reason::OVERLOAD, missing));
         }
+        missing > 0
     }
 
     fn receive(&mut self, n: u64) {
@@ -255,7 +270,7 @@ impl EpochWork {
         frame.into_iter().for_each(|frame| lane.keep(frame));
         let (run, otherwise) = match fate {
             Fate::Take(run) => (lane.complete(&run), reason::CONTEXT_LOST),
-            Fate::Context | Fate::Skip(_) => (None, reason::CONTEXT),
+            Fate::Context(reason) | Fate::Skip(reason) => (None, reason),
         };
         let closed = match run {
             Some(run) => lane.bundler.push(&run, now),

@@ -43,6 +43,11 @@ impl Lane {
         self.frames.insert(frame.media_time, frame);
     }
 
+    /// Forgets the frames of runs that are not to be completed.
+    pub(super) fn forget(&mut self) {
+        self.frames.clear();
+    }
+
     /// The frames of a run, if all of them could be had; what the runs still open do not need is forgotten.
     pub(super) fn complete(&mut self, run: &Run) -> Option<Vec<Arc<Frame>>> {
         let frames = run.times.iter().map(|time| self.frames.get(time).cloned()).collect();

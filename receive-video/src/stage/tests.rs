@@ -41,8 +41,12 @@ impl Fixture {
     }
 
     fn give(&mut self, seq: u64, unit: AccessUnit) {
+        self.give_after(seq, unit, false);
+    }
+
+    fn give_after(&mut self, seq: u64, unit: AccessUnit, loss: bool) {
         let (captured_at, clock) = (CaptureTime(0), CaptureClock::File);
-        let arrival = Arrival { seq, captured_at, clock, loss: false, unit };
+        let arrival = Arrival { seq, captured_at, clock, loss, unit };
         self.worker.handle(Inbound::Unit(Box::new(arrival))).unwrap();
     }
 
@@ -125,4 +129,45 @@ fn a_stop_leaves_the_inbox_undecoded_and_stores_the_open_bundle() {
     assert_eq!((account.received, account.taken), (22, 5));
     assert_eq!((account.skipped[reason::STOPPED], account.skipped[reason::OVERLOAD]), (15, 2));
     assert_eq!(batches.iter().map(|batch| batch.frames.len()).collect::<Vec<_>>(), [5]);
+}
+
+#[test]
+fn windows_never_span_what_was_lost_or_left_out_and_are_counted() {
+    for (loss, left_out) in [(true, 0), (false, 50)] {
+        let mut fixture = Fixture::new(SampleConfig { frames: 3, ..every_picture() });
+        let scene = units(3);
+        for (seq, unit) in (0..).zip(scene.clone()) {
+            fixture.give(seq, unit);
+        }
+        // A key frame and what follows it, two seconds later.
+        for (n, unit) in (0..).zip(scene) {
+            let (pts, dts) = (unit.pts + 190_800, unit.dts + 190_800);
+            fixture.give_after(3 + left_out + n, AccessUnit { pts, dts, ..unit }, loss && n == 0);
+        }
+        let (account, batches) = fixture.close(6 + left_out);
+        let frames = batches.iter().flat_map(|batch| &batch.frames);
+        let times: Vec<i64> = frames.map(|frame| frame.media_time.0).collect();
+        assert_eq!(times, [0, 3_600, 7_200, 190_800, 194_400, 198_000]);
+        assert_eq!((account.taken, account.skipped[reason::CONTEXT_LOST]), (2, 2), "{account:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_is_said_until_it_is_freed() {
+    let mut fixture = Fixture::new(SampleConfig { max_frames: 1, ..every_picture() });
+    let mut units = (0..).zip(units(4));
+    fixture.worker.stage.spool.limit_pages(1);
+    for (seq, unit) in units.by_ref().take(3) {
+        fixture.give(seq, unit);
+    }
+    let told = fixture.status();
+    assert!(told.away.as_ref().is_some_and(|away| away.contains("full")), "{told:?}");
+    fixture.worker.stage.spool.limit_pages(100_000);
+    for (seq, unit) in units {
+        fixture.give(seq, unit);
+    }
+    assert!(fixture.worker.save(false));
+    assert_eq!(fixture.status().away, None);
+    let (account, batches) = fixture.close(4);
+    assert_eq!((account.taken, account.shed_total(), batches.len()), (4, 3, 1));
 }
