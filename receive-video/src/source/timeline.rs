@@ -1,5 +1,6 @@
 //! Units that are there already (a file, the scene) → arrivals, as fast as they are wanted or at their own pace.
 
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::AccessUnit;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use super::Arrival;
 use super::error::SourceError;
 use super::units::Units;
+use crate::retry::Panicked;
 
 /// Units read ahead.
 const READ_AHEAD: usize = 8;
@@ -18,6 +20,7 @@ const READ_AHEAD: usize = 8;
 #[derive(Debug)]
 pub(crate) struct TimelineSource {
     units: mpsc::Receiver<Result<AccessUnit, SourceError>>,
+    reader: Option<JoinHandle<()>>,
     pending: Option<AccessUnit>,
     began_at: CaptureTime,
     pace: Option<Instant>,
@@ -28,7 +31,7 @@ impl TimelineSource {
     /// Starts to read; `paced` gives each unit when its time has come.
     pub(crate) fn start(units: Units, paced: bool, clock: &Clock) -> Self {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for unit in units {
                 if sender.blocking_send(unit).is_err() {
                     return;
@@ -37,6 +40,7 @@ impl TimelineSource {
         });
         Self {
             units: receiver,
+            reader: Some(reader),
             pending: None,
             began_at: clock.now(),
             pace: paced.then(Instant::now),
@@ -52,10 +56,23 @@ impl TimelineSource {
         if self.pending.is_none() {
             self.pending = self.units.recv().await.transpose()?;
         }
+        if self.pending.is_none() {
+            self.end_of_reader()?;
+        }
         if let (Some(unit), Some(start)) = (&self.pending, self.pace) {
             tokio::time::sleep_until(start + since_start(unit.dts)).await;
         }
         Ok(self.pending.take().map(|unit| self.arrival(unit)))
+    }
+
+    /// Tells an end of the file from a reader that panicked: its thread is done, or about to be.
+    fn end_of_reader(&mut self) -> Result<(), SourceError> {
+        match self.reader.take().map(JoinHandle::join) {
+            Some(Err(panic)) => {
+                Err(SourceError::hopeless(Panicked::new("its reader", &*panic).to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn arrival(&mut self, unit: AccessUnit) -> Arrival {
@@ -93,6 +110,17 @@ mod tests {
         let mut source = TimelineSource::start(units(), false, &Clock::system());
         let expected = [0, 1, 2, 3, 4].map(|n: i64| (n.unsigned_abs(), n * 100_000));
         assert_eq!(times(&mut source).await, expected);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_panics_is_no_end_of_file() {
+        let broken = units().chain(std::iter::from_fn(|| panic!("a box of -1 bytes")));
+        let mut source = TimelineSource::start(Box::new(broken), false, &Clock::system());
+        for _ in 0..5 {
+            assert!(source.next().await.unwrap().is_some());
+        }
+        let error = source.next().await.unwrap_err();
+        assert_eq!(error.to_string(), "its reader panicked: a box of -1 bytes");
     }
 
     #[tokio::test]
