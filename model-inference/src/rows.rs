@@ -82,7 +82,7 @@ impl RowMaker<'_> {
             object_offset: in_object(entry.offset),
             object_len: in_object(entry.len),
             inferred_at,
-            latency_ms: inferred_at.0.saturating_sub(entry.captured_at.0) / 1_000,
+            latency_ms: entry.captured_at.millis_until(inferred_at).max(0),
             worker: self.worker.to_owned(),
         }
     }

@@ -310,7 +310,7 @@ pub struct DetectionRow {
     pub object_len: Option<u64>,
     /// When the answer was ready, in UTC microseconds.
     pub inferred_at: CaptureTime,
-    /// Milliseconds from `captured_at` to `inferred_at`.
+    /// Milliseconds from `captured_at` to `inferred_at`; 0 where that would be negative.
     pub latency_ms: i64,
     /// The worker that answered.
     pub worker: String,

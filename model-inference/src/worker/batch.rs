@@ -203,7 +203,8 @@ impl BatchWorker {
                     Some(row) if row.status == Status::Error => counts.errors += 1,
                     Some(row) => {
                         counts.inferred += 1;
-                        counts.latency.record(row.latency_ms);
+                        // Below 0 for a file that is read ahead of its time line, which the status shows.
+                        counts.latency.record(row.captured_at.millis_until(row.inferred_at));
                         latency.record(seconds(row.latency_ms));
                     }
                     None => {}

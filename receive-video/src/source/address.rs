@@ -46,6 +46,8 @@ pub(crate) struct RtspAddress {
     pub(crate) credentials: Option<retina::client::Credentials>,
     /// How RTP travels.
     pub(crate) transport: Transport,
+    /// How many microseconds its clock may be from ours and be believed.
+    pub(crate) clock_bound: i64,
 }
 
 impl fmt::Debug for RtspAddress {
@@ -137,7 +139,9 @@ fn rtsp(text: &str, stream: &StreamConfig) -> Result<RtspAddress, SourceError> {
     });
     let cleared = url.set_username("").and_then(|()| url.set_password(None));
     cleared.map_err(|()| bad("it cannot have a user name"))?;
-    Ok(RtspAddress { url, credentials, transport: stream.transport })
+    let clock_bound = stream.clock_bound.duration().as_micros();
+    let clock_bound = i64::try_from(clock_bound).unwrap_or(i64::MAX);
+    Ok(RtspAddress { url, credentials, transport: stream.transport, clock_bound })
 }
 
 fn scene(query: &str) -> Result<Address, SourceError> {

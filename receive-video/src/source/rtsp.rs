@@ -19,12 +19,10 @@ use services::config::Transport;
 use services::{CaptureTime, MediaTime};
 
 use super::address::RtspAddress;
-use super::clock_map::{ClockMap, Verdict};
+use super::clock_map::{ClockMap, Verdict, utc};
 use super::error::SourceError;
 use super::{Arrival, Incident};
 
-/// Seconds from 1900, which NTP counts from, to 1970 (RFC 868).
-const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
 /// How long the goodbye to a server may take.
 const TEARDOWN: Duration = Duration::from_secs(2);
 
@@ -78,7 +76,7 @@ impl RtspSource {
             clock_rate,
             first: None,
             next_seq: 0,
-            clock: ClockMap::default(),
+            clock: ClockMap::new(address.clock_bound),
             verdict: None,
             incidents: Vec::new(),
             reports: 0,
@@ -137,8 +135,9 @@ impl RtspSource {
         self.reports += 1;
         let Some(first) = self.first else { return };
         let media_time = self.ticks(timestamp.timestamp() - first);
-        let ntp = utc(report.ntp_timestamp().0);
-        let verdict = self.clock.report(media_time, ntp, wall(packet.ctx()));
+        let arrival = wall(packet.ctx());
+        let ntp = utc(report.ntp_timestamp().0, arrival);
+        let verdict = self.clock.report(media_time, ntp, arrival);
         let before = self.verdict.replace(verdict);
         self.incidents.extend(incident(verdict, before));
     }
@@ -161,11 +160,21 @@ fn incident(verdict: Verdict, before: Option<Verdict>) -> Option<Incident> {
         _ if same => return None,
         Verdict::Implausible(off) => (
             "clock-implausible",
-            format!("its clock is {} from ours: capture times go by arrival", seconds(off)),
+            format!(
+                "its clock is {} from ours, more than clock_bound: capture times go by arrival",
+                seconds(off)
+            ),
+        ),
+        Verdict::Detached(off) => (
+            "clock-detached",
+            format!(
+                "its sender reports are {} from its pictures: capture times go by arrival",
+                seconds(off)
+            ),
         ),
         Verdict::Distrusted => (
             "clock-distrusted",
-            "its clock jumped too often: capture times go by arrival".to_owned(),
+            "its clock jumped too often within an hour: capture times go by arrival".to_owned(),
         ),
     };
     Some(Incident { kind, words })
@@ -203,13 +212,6 @@ fn wall(context: &retina::PacketContext) -> CaptureTime {
     CaptureTime::from_system(SystemTime::from(context.received_wall()))
 }
 
-/// Reads an NTP timestamp: 32 bits of seconds since 1900, 32 of fraction (RFC 5905 §6).
-fn utc(ntp: u64) -> CaptureTime {
-    let seconds = i64::try_from(ntp >> 32).unwrap_or(0) - NTP_TO_UNIX_SECONDS;
-    let micros = i64::try_from(((ntp & 0xffff_ffff) * 1_000_000) >> 32).unwrap_or(0);
-    CaptureTime(seconds * 1_000_000 + micros)
-}
-
 /// Tells whether the first slice is a picture's first: `first_mb_in_slice` is 0, coded as a single 1 bit (ITU-T H.264
 /// §7.3.3, §9.1).
 fn begins_with_first_slice(annex_b: &[u8]) -> bool {
@@ -222,16 +224,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ntp_timestamp_reads_as_utc() {
-        let half_past = (NTP_TO_UNIX_SECONDS.unsigned_abs() + 1_732_164_000) << 32 | 0x8000_0000;
-        assert_eq!(utc(half_past), CaptureTime(1_732_164_000_500_000));
-    }
-
-    #[test]
     fn a_wrong_clock_is_told_once_and_each_jump() {
         let verdicts = [
             Verdict::Implausible(-7_000_000),
             Verdict::Implausible(-7_000_001),
+            Verdict::Detached(40_000_000),
+            Verdict::Detached(41_000_000),
             Verdict::Believed,
             Verdict::Jumped(3_000_000),
             Verdict::Jumped(3_000_000),
@@ -242,7 +240,9 @@ mod tests {
         let told =
             verdicts.iter().filter_map(|&verdict| incident(verdict, before.replace(verdict)));
         let kinds: Vec<&str> = told.map(|incident| incident.kind).collect();
-        assert_eq!(kinds, ["clock-implausible", "clock-jump", "clock-jump", "clock-distrusted"]);
+        let expected =
+            ["clock-implausible", "clock-detached", "clock-jump", "clock-jump", "clock-distrusted"];
+        assert_eq!(kinds, expected);
     }
 
     #[test]

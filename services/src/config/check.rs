@@ -116,7 +116,8 @@ fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     if let Some(fps) = stream.fps.filter(|fps| !(0.1..=1_000.0).contains(fps)) {
         return Err(at.to("fps").wrong(fps, "0.1 to 1000"));
     }
-    at.span("silence", stream.silence, ms(100), DAY)
+    at.span("silence", stream.silence, ms(100), DAY)?;
+    at.span("clock_bound", stream.clock_bound, ms(1_000), DAY)
 }
 
 fn check_url(stream: &StreamConfig, at: &Key) -> Checked {

@@ -84,6 +84,9 @@ pub struct StreamConfig {
     /// A stream that sends no access unit for so long is connected to anew.
     #[serde(default = "default_silence")]
     pub silence: Span,
+    /// A camera whose clock is further from this machine's is not believed: its capture times go by arrival.
+    #[serde(default = "default_clock_bound")]
+    pub clock_bound: Span,
     /// Files and scenes: read at the speed of their timeline rather than as fast as it goes.
     #[serde(default)]
     pub paced: bool,
@@ -142,6 +145,7 @@ impl fmt::Debug for StreamConfig {
             .field("transport", &self.transport)
             .field("models", &self.models)
             .field("silence", &self.silence)
+            .field("clock_bound", &self.clock_bound)
             .field("paced", &self.paced)
             .field("repeat", &self.repeat)
             .field("fps", &self.fps)
@@ -152,6 +156,11 @@ impl fmt::Debug for StreamConfig {
 
 fn default_silence() -> Span {
     Span::from_millis(10_000)
+}
+
+/// No zone of the world is closer to UTC than a quarter of an hour, but for those that are UTC.
+fn default_clock_bound() -> Span {
+    Span::from_millis(300_000)
 }
 
 /// How RTP travels from an RTSP server.
