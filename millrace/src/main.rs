@@ -18,6 +18,7 @@ use crate::screen::Screen;
 
 fn main() -> ExitCode {
     services::allocator::bound();
+    services::descriptors::raise();
     let cli = Cli::parse();
     let (format, is_service) = (cli.logs.format(), cli.command.is_service());
     match run(cli) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use model_inference::status::ModelState;
 use services::config::Config;
-use services::{DataFolder, ModelName, OpenBackend, Ports};
+use services::{DataFolder, ModelName, OpenBackend, Ports, descriptors};
 use telemetry::Telemetry;
 use telemetry::stop::DRAIN;
 use tokio::task::JoinHandle;
@@ -69,6 +69,8 @@ impl Millrace {
     /// As [`start`](Self::start).
     pub async fn start_parts(config: Config, parts: Parts) -> anyhow::Result<Self> {
         config.check()?;
+        let (receiver, workers) = (parts != Parts::Infer, parts != Parts::Receive);
+        descriptors::check(&config, descriptors::Parts { receiver, workers })?;
         let config = Arc::new(config);
         let backend = services::open(&config).await?;
         let view = View {

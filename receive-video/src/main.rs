@@ -13,6 +13,7 @@ use clap::Parser;
 use receive_video::StatusBoard;
 use services::StreamId;
 use services::config::{Config, Overrides, find_file, load};
+use services::descriptors::{self, Parts};
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
 use telemetry::stop::{DRAIN, drain_on_signal, drained};
@@ -37,6 +38,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     services::allocator::bound();
+    services::descriptors::raise();
     let arguments = Arguments::parse();
     telemetry::program::run("receive-video", &arguments.logs, receive(&arguments))
 }
@@ -45,6 +47,7 @@ async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
     let config = configuration(arguments)?;
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
+    descriptors::check(&config, Parts { receiver: true, workers: false })?;
     let ports = services::open(&config).await?.ports;
     let board = StatusBoard::default();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];

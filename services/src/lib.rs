@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod data_folder;
 pub mod delivery;
+pub mod descriptors;
 mod durable;
 pub mod error;
 pub mod feed;

@@ -95,7 +95,7 @@ impl Database {
             };
             Ok((connection, fault))
         });
-        let (connection, fault) = opened.map_err(|source| error(attempt(), source))?;
+        let (connection, fault) = opened.map_err(|source| file_error(attempt(), path, source))?;
         match fault {
             None => Ok(Self { connection: Mutex::new(connection), format, path: path.to_owned() }),
             Some(fault) => Err(PortError::because(ErrorKind::Corrupt, attempt(), fault)),
@@ -144,7 +144,7 @@ impl Database {
             transaction.commit()?;
             Ok(result)
         };
-        run().map_err(|source| error(self.attempt(verb), source))
+        run().map_err(|source| file_error(self.attempt(verb), &self.path, source))
     }
 
     /// Runs blocking work where it blocks no task.
@@ -176,6 +176,21 @@ fn attempt(verb: &str, format: &Format, path: &Path) -> String {
 
 /// Why a file that is there is not found.
 const UNFILLED: &str = "it is being made, and nothing is in it yet";
+
+/// Makes a port's error of SQLite's. SQLite does not say why it cannot open a file, so the system is asked; where it has
+/// nothing against it, descriptors may have been short for a moment.
+fn file_error(attempt: String, path: &Path, source: rusqlite::Error) -> PortError {
+    if source.sqlite_error_code() != Some(rusqlite::ErrorCode::CannotOpen) {
+        return error(attempt, source);
+    }
+    match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(found) if !found.is_file() => {
+            PortError::because(ErrorKind::Denied, attempt, "it is no regular file")
+        }
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => PortError::io(attempt, cause),
+        _ => PortError::new(ErrorKind::Unavailable, attempt, source),
+    }
+}
 
 /// Makes a port's error of SQLite's.
 pub fn error(attempt: String, source: rusqlite::Error) -> PortError {
@@ -357,6 +372,22 @@ mod tests {
         let error = error("open shelf \"x\"".to_owned(), failure);
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(error.to_string().contains("folder is not writable for this user"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_may_be_later_unless_the_system_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = || {
+            let found = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+            rusqlite::Error::SqliteFailure(found, None)
+        };
+        let path = folder.path().join("x.sqlite");
+        let told = |path: &Path| file_error("open shelf".to_owned(), path, failure());
+        assert!(told(&path).is_retryable());
+        std::fs::write(&path, "").unwrap();
+        assert!(told(&path).is_retryable());
+        assert_eq!(told(folder.path()).to_string(), "open shelf: it is no regular file");
+        assert!(!told(&folder.path().join("x".repeat(300))).is_retryable());
     }
 
     #[test]
