@@ -1,8 +1,8 @@
 """Ports and health of what `run` starts.
 
-free             print a free port whose next one is free too
-unused PORT      fail when something listens on PORT or on the next one
-wait PORT PID... wait until LocalStack on PORT and Athena on the next one answer, while the processes live
+free                      print a free port whose next one is free too
+unused PORT               fail when something listens on PORT or on the next one
+wait EMULATOR PORT PID... wait until the emulator on PORT and Athena on the next one answer, while the processes live
 """
 
 import json
@@ -39,20 +39,26 @@ def free() -> int:
             return port
 
 
-def answers(url: str) -> dict[str, object]:
-    """Asks for a health report; an empty one where nobody answers."""
+def answer(url: str) -> dict[str, object] | None:
+    """Asks for a health report; none where nobody answers."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return dict(json.load(response))
     except (OSError, HTTPException, ValueError):
-        return {}
+        return None
 
 
-def is_healthy(port: int) -> bool:
-    """Tells whether both servers answer for all services."""
-    services = answers(f"http://127.0.0.1:{port}/_localstack/health").get("services")
-    ready = isinstance(services, dict) and all(services.get(name) == "running" for name in SERVICES)
-    return ready and bool(answers(f"http://127.0.0.1:{port + 1}/health"))
+def is_ready(emulator: str, port: int) -> bool:
+    """Tells whether the emulator answers for all services; moto has them all from the start."""
+    if emulator == "moto":
+        return answer(f"http://127.0.0.1:{port}/moto-api/data.json") is not None
+    services = (answer(f"http://127.0.0.1:{port}/_localstack/health") or {}).get("services")
+    return isinstance(services, dict) and all(services.get(name) == "running" for name in SERVICES)
+
+
+def is_healthy(emulator: str, port: int) -> bool:
+    """Tells whether both servers answer."""
+    return is_ready(emulator, port) and answer(f"http://127.0.0.1:{port + 1}/health") is not None
 
 
 def is_alive(pid: int) -> bool:
@@ -64,11 +70,11 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def wait(port: int, pids: Iterable[int]) -> None:
+def wait(emulator: str, port: int, pids: Iterable[int]) -> None:
     """Waits until both servers are healthy, at most a minute."""
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
-        if is_healthy(port):
+        if is_healthy(emulator, port):
             return
         if not all(is_alive(pid) for pid in pids):
             sys.exit("localstack: a server ended while it started")
@@ -85,8 +91,8 @@ def main() -> None:
             used = [number for number in (int(port), int(port) + 1) if not is_unused(number)]
             if used:
                 sys.exit(f"localstack: something listens on port {used[0]}: stop it, or choose with --port")
-        case ["wait", port, *pids]:
-            wait(int(port), [int(pid) for pid in pids])
+        case ["wait", emulator, port, *pids]:
+            wait(emulator, int(port), [int(pid) for pid in pids])
         case _:
             sys.exit(__doc__)
 

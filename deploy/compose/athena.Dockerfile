@@ -1,8 +1,8 @@
 # Athena's API for LocalStack; the context is the repository. The folders lie to each other as they do there.
 FROM python:3.13-slim-bookworm
-COPY localstack/requirements.txt /tmp/
-RUN pip install --no-cache-dir --constraint /tmp/requirements.txt boto3 duckdb \
-    && rm /tmp/requirements.txt
+COPY localstack/localstack-requirements.txt /tmp/
+RUN pip install --no-cache-dir --constraint /tmp/localstack-requirements.txt boto3 duckdb \
+    && rm /tmp/localstack-requirements.txt
 COPY table/sql/views/ /opt/millrace/table/sql/views/
 COPY localstack/*.py /opt/millrace/localstack/
 USER 10001:10001
