@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the build (and the tests, with `test`) need; names them where it may not.
-# usage: tools/setup.sh build [test]
+# Installs the Debian packages that the build, the tests or the Python tools need; names them where it may not.
+# usage: tools/setup.sh GROUP...    with build, test or python
+# SKIP_PLAYERS=1 leaves out the players and the server that tests play against.
 set -euo pipefail
 
 # The codecs are C and C++ (openh264, libjpeg-turbo); without nasm they are built twice as slow, silently.
 BUILD=(build-essential cmake nasm pkg-config)
-# Players and a server that nobody here wrote, to test against; python3-venv for the lints.
-TEST=(ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
-    gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly python3-gi python3-venv)
+PYTHON=(python3-venv)
+# Players and a server that nobody here wrote.
+PLAYERS=(ffmpeg gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-bad gstreamer1.0-plugins-base
+    gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly gstreamer1.0-tools python3-gi)
+# Without dpkg, the programs themselves tell.
+BUILD_PROGRAMS=(cc c++ cmake nasm pkg-config)
+PLAYER_PROGRAMS=(ffmpeg gst-launch-1.0)
 
 missing() {
     local package
@@ -17,10 +22,9 @@ missing() {
     done
 }
 
-# Without dpkg, the programs themselves tell.
 missing_programs() {
     local program
-    for program in cc c++ cmake nasm pkg-config; do
+    for program in "$@"; do
         command -v "$program" >/dev/null || echo "$program"
     done
 }
@@ -41,27 +45,29 @@ main() {
         echo "setup: cargo is missing: install Rust from https://rustup.rs" >&2
         exit 1
     fi
-    if ! command -v dpkg-query >/dev/null; then
-        local programs
-        programs=$(missing_programs)
-        [ -z "$programs" ] || { echo "setup: install these programs first: ${programs//$'\n'/ }" >&2; exit 1; }
-        return
-    fi
-    local wanted=() packages
+    local packages=() programs=() absent
     for group in "$@"; do
         case $group in
-        build) wanted+=("${BUILD[@]}") ;;
-        test) wanted+=("${TEST[@]}") ;;
-        *) echo "setup: unknown group $group: wanted build or test" >&2; exit 2 ;;
+        build) packages+=("${BUILD[@]}") programs+=("${BUILD_PROGRAMS[@]}") ;;
+        python) packages+=("${PYTHON[@]}") programs+=(python3) ;;
+        test)
+            packages+=("${PYTHON[@]}") programs+=(python3)
+            [ -n "${SKIP_PLAYERS:-}" ] || { packages+=("${PLAYERS[@]}") programs+=("${PLAYER_PROGRAMS[@]}"); }
+            ;;
+        *) echo "setup: unknown group $group: wanted build, test or python" >&2; exit 2 ;;
         esac
     done
-    mapfile -t packages < <(missing "${wanted[@]}")
-    [ "${#packages[@]}" = 0 ] && return
-    echo "setup: installing ${packages[*]}"
-    install "${packages[@]}" || {
-        echo "setup: cannot install packages here; run: sudo apt-get install ${packages[*]}" >&2
-        # The tests that need a missing player or server say so and are skipped; the build cannot be.
-        [ -z "$(missing "${BUILD[@]}")" ] || exit 1
+    if ! command -v dpkg-query >/dev/null; then
+        mapfile -t absent < <(missing_programs "${programs[@]}")
+        [ "${#absent[@]}" = 0 ] || { echo "setup: install these programs first: ${absent[*]}" >&2; exit 1; }
+        return
+    fi
+    mapfile -t absent < <(missing "${packages[@]}")
+    [ "${#absent[@]}" = 0 ] && return
+    echo "setup: installing ${absent[*]}"
+    install "${absent[@]}" || {
+        echo "setup: cannot install packages here; run: sudo apt-get install ${absent[*]}" >&2
+        exit 1
     }
 }
 

@@ -9,36 +9,25 @@ use std::time::SystemTime;
 use services::ModelName;
 use services::config::{Overrides, load_place};
 
-use crate::skipped;
+pub use services::aws::test_site::is_wanted;
 
-/// Tells whether an endpoint is named; says why a test does not run where there is none.
-pub fn is_here() -> bool {
-    let is_here = std::env::var_os("AWS_ENDPOINT_URL").is_some();
-    if !is_here {
-        skipped("AWS_ENDPOINT_URL is not set (make test starts LocalStack)");
-    }
-    is_here
-}
-
-/// LocalStack, stopped in its tracks; it goes on when this is dropped.
+/// The emulator of AWS, stopped in its tracks; it goes on when this is dropped.
 #[derive(Debug)]
 pub struct Frozen {
     pid: String,
 }
 
 impl Frozen {
-    /// Freezes the instance that `localstack/run` started; says why not where there is none.
-    pub fn localstack() -> Option<Self> {
-        let pid = std::env::var("LOCALSTACK_STATE")
-            .ok()
-            .and_then(|state| fs::read_to_string(Path::new(&state).join("localstack.pid")).ok());
-        let Some(pid) = pid else {
-            skipped("LOCALSTACK_STATE names no LocalStack (make test starts one)");
-            return None;
-        };
-        let frozen = Self { pid: pid.trim().to_owned() };
+    /// Freezes the instance that `localstack/run` started.
+    ///
+    /// # Panics
+    /// When it started none.
+    pub fn emulator() -> Self {
+        let state = std::env::var("LOCALSTACK_STATE").expect("localstack/run names its folder");
+        let pid = fs::read_to_string(Path::new(&state).join("emulator.pid"));
+        let frozen = Self { pid: pid.expect("the emulator runs").trim().to_owned() };
         frozen.signal("STOP");
-        Some(frozen)
+        frozen
     }
 
     fn signal(&self, signal: &str) {

@@ -5,12 +5,11 @@
 pub enum Backend {
     /// In the site's data folder.
     Embedded,
-    /// At the endpoints that the environment names: LocalStack's.
+    /// At the endpoints that the environment names: an emulator's.
     Aws,
 }
 
-/// Makes two tests of each body, a function of a [`Backend`]: one for each backend. The one for AWS is skipped in
-/// words where no endpoint is named.
+/// Makes two tests of each body, a function of a [`Backend`]: one for each backend.
 #[macro_export]
 macro_rules! on_every_backend {
     ($($body:ident),+ $(,)?) => {
@@ -23,7 +22,7 @@ macro_rules! on_every_backend {
         mod aws {
             $(#[test]
             fn $body() {
-                if $crate::aws::is_here() {
+                if $crate::aws::is_wanted() {
                     super::$body($crate::Backend::Aws);
                 }
             })+

@@ -14,6 +14,6 @@ mod wait;
 pub use backend::Backend;
 pub use process::{Program, program};
 pub use proxy::{Proxy, Seen};
-pub use site::{Site, shared_media, shared_tool, skipped};
+pub use site::{Site, is_left_out, shared_media, shared_tool, skipped};
 pub use store::Store;
 pub use wait::eventually;

@@ -200,6 +200,15 @@ fn shared(path: &Path) -> Option<PathBuf> {
     found.is_file().then_some(found)
 }
 
+/// Tells whether a variable, `SKIP_…=1`, leaves a test out; says so.
+pub fn is_left_out(variable: &str) -> bool {
+    let is_left_out = std::env::var(variable).is_ok_and(|skip| skip == "1");
+    if is_left_out {
+        skipped(&format!("{variable}=1"));
+    }
+    is_left_out
+}
+
 /// Says on standard error why a test does not run.
 #[expect(clippy::print_stderr, reason = "the one place where tests say that they are skipped")]
 pub fn skipped(why: &str) {

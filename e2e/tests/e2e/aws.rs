@@ -88,7 +88,7 @@ fn proxy() -> (Proxy, BTreeMap<String, String>) {
 
 #[test]
 fn a_third_of_the_calls_throttled_and_some_answers_lost() {
-    if !aws::is_here() {
+    if !aws::is_wanted() {
         return;
     }
     let (proxy, environment) = proxy();
@@ -114,7 +114,7 @@ fn a_third_of_the_calls_throttled_and_some_answers_lost() {
 
 #[test]
 fn connections_cut_for_ten_seconds() {
-    if !aws::is_here() {
+    if !aws::is_wanted() {
         return;
     }
     let (proxy, environment) = proxy();
@@ -131,7 +131,7 @@ fn connections_cut_for_ten_seconds() {
 
 #[test]
 fn a_worker_killed_while_it_holds_leases_beside_another() {
-    if !aws::is_here() {
+    if !aws::is_wanted() {
         return;
     }
     let mut run = Run::start(BTreeMap::new(), 2);
@@ -154,12 +154,12 @@ fn a_worker_killed_while_it_holds_leases_beside_another() {
 }
 
 #[test]
-fn localstack_frozen_for_twenty_seconds() {
-    if !aws::is_here() {
+fn emulator_frozen_for_twenty_seconds() {
+    if !aws::is_wanted() {
         return;
     }
     let run = Run::start(BTreeMap::new(), 1);
-    let Some(frozen) = aws::Frozen::localstack() else { return };
+    let frozen = aws::Frozen::emulator();
     run.receiver.wait_for_log("store or queue are away", Duration::from_secs(30));
     // How long the fault lasts is the test's input, not a wait for something.
     thread::sleep(Duration::from_secs(20));
@@ -171,7 +171,7 @@ fn localstack_frozen_for_twenty_seconds() {
 
 #[test]
 fn a_model_that_needs_order_has_it_with_many_workers() {
-    if !aws::is_here() {
+    if !aws::is_wanted() {
         return;
     }
     let config = r#"
@@ -225,7 +225,7 @@ fn refusal(site: &Site, environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn what_is_missing_or_refused_is_named_at_the_start() {
-    if !aws::is_here() {
+    if !aws::is_wanted() {
         return;
     }
     let site = Site::on(Backend::Aws, CONFIG);
@@ -249,7 +249,7 @@ fn what_is_missing_or_refused_is_named_at_the_start() {
 /// receive, GET, record, delete.
 #[test]
 fn bundles_need_an_eighth_of_the_calls() {
-    if !aws::is_here() {
+    if !aws::is_wanted() {
         return;
     }
     let (proxy, environment) = proxy();

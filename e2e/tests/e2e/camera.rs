@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Program, Site, program, shared_tool};
+use e2e::{Program, Site, is_left_out, program, shared_tool, skipped};
 
 /// Starts `fake-camera` in `site` and gives it with the base of its URLs, `rtsp://127.0.0.1:PORT`.
 pub(crate) fn fake_camera(site: &Site, args: &[&str]) -> (Program, String) {
@@ -19,15 +19,22 @@ pub(crate) fn fake_camera(site: &Site, args: &[&str]) -> (Program, String) {
     (camera, base)
 }
 
-/// Starts GStreamer's RTSP server with `file` looped at `/clip`, and gives it with its URL; `None` when the
-/// script or GStreamer is missing.
+/// Starts GStreamer's RTSP server with `file` looped at `/clip`, and gives it with its URL; `None`, in words, when
+/// the script is missing or players are left out.
 pub(crate) fn gstreamer(site: &Site, file: &Path) -> Option<(Program, String)> {
-    let script = shared_tool("gst_rtsp.py")?;
-    let bindings = "import gi; gi.require_version('GstRtspServer', '1.0')";
-    let usable = Command::new("/usr/bin/python3").args(["-c", bindings]).output();
-    if !usable.is_ok_and(|output| output.status.success()) {
+    let Some(script) = shared_tool("gst_rtsp.py") else {
+        skipped("../shared/tools/gst_rtsp.py is missing");
+        return None;
+    };
+    if is_left_out("SKIP_PLAYERS") {
         return None;
     }
+    let bindings = "import gi; gi.require_version('GstRtspServer', '1.0')";
+    let usable = Command::new("/usr/bin/python3").args(["-c", bindings]).status();
+    assert!(
+        usable.is_ok_and(|status| status.success()),
+        "GStreamer's RTSP server is missing: `tools/setup.sh test` installs it; SKIP_PLAYERS=1 leaves it out"
+    );
     let port = free_port();
     let mut command = Command::new("/usr/bin/python3");
     command.arg(script).arg("--port").arg(port.to_string());

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use e2e::{Backend, Program, Site, eventually, on_every_backend, skipped};
+use e2e::{Backend, Program, Site, eventually, is_left_out, on_every_backend};
 use serde_json::{Value, json};
 
 use crate::camera::{fake_camera, put_fault};
@@ -230,9 +230,11 @@ impl Drop for SmallDisk<'_> {
 fn a_full_disk_is_said_and_survived(backend: Backend) {
     let site = Site::on(backend, CONFIG);
     let data = site.data();
-    let Some(_disk) = SmallDisk::mount(&data, "24m") else {
-        return skipped("a small file system cannot be mounted (needs root)");
-    };
+    if is_left_out("SKIP_MOUNT") {
+        return;
+    }
+    let _disk = SmallDisk::mount(&data, "24m")
+        .expect("root may mount a small file system; SKIP_MOUNT=1 leaves this test out");
     let mut up = site.start("millrace", &["up"]);
     assert_goes_on(&site, &mut up);
     let ballast = data.join("ballast");

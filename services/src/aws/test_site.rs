@@ -1,6 +1,6 @@
 //! Buckets, queues and delivery streams of their own for tests, on the endpoint that the SDK's environment names.
 //!
-//! Without `AWS_ENDPOINT_URL` a test says that it is skipped and ends: nothing here ever reaches an account.
+//! Without `AWS_ENDPOINT_URL` a test fails, unless `SKIP_AWS=1` leaves it out: nothing here ever reaches an account.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "only tests call it")]
 
@@ -14,13 +14,26 @@ use aws_sdk_firehose::types::{
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 
-/// The SDK's configuration for the endpoint of the tests; none, and a line that says so, without one.
-pub async fn client_config() -> Option<SdkConfig> {
-    if std::env::var("AWS_ENDPOINT_URL").is_err() {
-        println!("skipped: AWS_ENDPOINT_URL is not set (make test starts LocalStack)");
-        return None;
+/// Tells whether the tests on AWS are to run: not with `SKIP_AWS=1`.
+///
+/// # Panics
+/// When they are, and no endpoint is named.
+pub fn is_wanted() -> bool {
+    if std::env::var("SKIP_AWS").is_ok_and(|skip| skip == "1") {
+        println!("skipped: SKIP_AWS=1");
+        return false;
     }
-    Some(super::chain().load().await)
+    assert!(
+        std::env::var_os("AWS_ENDPOINT_URL").is_some(),
+        "AWS_ENDPOINT_URL is not set: `make test` starts an emulator, `eval \"$(localstack/run start)\"` too; \
+         SKIP_AWS=1 leaves out what needs one"
+    );
+    true
+}
+
+/// The SDK's configuration for the endpoint of the tests; none when they are not to run.
+pub async fn client_config() -> Option<SdkConfig> {
+    if is_wanted() { Some(super::chain().load().await) } else { None }
 }
 
 /// A name that no other test has, of small letters, digits and `-`.
