@@ -13,6 +13,8 @@ mod connection;
 mod control;
 mod error;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod impair;
 mod rtp;
 mod rtsp;

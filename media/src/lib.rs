@@ -6,6 +6,8 @@
 pub mod access_unit;
 pub mod colour;
 pub mod frame_rate;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod h264;
 pub mod jpeg;
 pub mod mp4;

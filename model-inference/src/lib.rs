@@ -6,6 +6,8 @@
 
 mod backoff;
 mod deliver;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod model;
 pub mod postprocess;
 pub mod preprocess;

@@ -15,6 +15,8 @@ pub mod descriptors;
 mod durable;
 pub mod error;
 pub mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod id;
 pub mod message;
 pub mod object_store;

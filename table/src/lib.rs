@@ -29,6 +29,8 @@ mod detections;
 mod embedded;
 mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod print;
 mod query;
 mod sql;

@@ -7,4 +7,6 @@ mod transport;
 
 pub(crate) use conversation::{Conversation, Directory, Effect, Secrets, View, mount_of};
 pub(crate) use sdp::StreamFacts;
+#[cfg(any(test, fuzzing))]
+pub(crate) use sdp::describe;
 pub(crate) use transport::Lane;

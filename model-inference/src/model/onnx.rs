@@ -95,7 +95,7 @@ impl Graph {
 
 /// Channels, width and height of the graph's only input; what the graph leaves open comes from manifest or
 /// metadata.
-fn input_shape(
+pub(crate) fn input_shape(
     proto: &pb::ModelProto,
     manifest: &Manifest,
     metadata: &Metadata,
@@ -145,7 +145,7 @@ fn input_shape(
 }
 
 /// The longest side of an input: beyond it a single tensor would take gigabytes.
-const MAX_SIDE: u32 = 8_192;
+pub(crate) const MAX_SIDE: u32 = 8_192;
 
 fn dimensions(input: &pb::ValueInfoProto) -> Vec<Option<usize>> {
     use pb::tensor_shape_proto::dimension::Value;

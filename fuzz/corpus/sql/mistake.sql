@@ -1,0 +1,2 @@
+SELECT stream,
+       lable FROM detections

@@ -1,0 +1,1 @@
+SELECT stream, count(*) AS n FROM frames WHERE status <> 'error' GROUP BY stream ORDER BY n DESC LIMIT 3

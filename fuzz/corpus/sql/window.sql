@@ -1,0 +1,1 @@
+SELECT media_time - lag(media_time) OVER (PARTITION BY epoch ORDER BY media_time) AS step FROM frames
