@@ -1,7 +1,7 @@
 # What one does with this repository; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-all localstack lint lint-infra format schemas image up down logs clean
+.PHONY: help setup build release demo test test-all test-other localstack lint lint-text lint-infra fuzz format schemas image up down logs clean
 
 CARGO ?= cargo
 LINT_TOOLS := target/lint-tools
@@ -26,10 +26,10 @@ release: setup ## build optimised: target/release/millrace
 demo: build ## a fake camera, the receiver, a model, a table; SECONDS=30 ends it by itself
 	target/debug/millrace demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: ## run all tests; those on AWS run against LocalStack, or are skipped in words without Python 3.13
+test: ## run all tests, those on AWS against LocalStack or moto; SKIP_AWS=1, SKIP_PLAYERS=1, … leave some out
 	@tools/setup.sh build test
 	$(CARGO) build --workspace --bins
-	@localstack/run with $(MAKE) --no-print-directory test-all
+	@$(if $(SKIP_AWS),,localstack/run with) $(MAKE) --no-print-directory test-all
 
 test-all: $(SQL_TOOLS)/ready
 	@export SQL_TEST_PYTHON=$(CURDIR)/$(SQL_TOOLS)/bin/python; \
@@ -37,21 +37,30 @@ test-all: $(SQL_TOOLS)/ready
 	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
 	else $(CARGO) test --workspace --exclude e2e && $(CARGO) test --package e2e -- --test-threads=1; fi
 
+test-other: ## run the adapters' tests on the emulator of AWS that `make test` does not take
+	@localstack/run with-other $(CARGO) nextest run --package services --package table --package e2e -E '$(OTHER_TESTS)'
+
 localstack: ## start S3, SQS, Firehose and Athena on this machine; prints what to eval ("localstack/run stop" ends it)
 	@localstack/run start
 
-lint: $(LINT_TOOLS)/ready ## check format, lints, spelling, licences, Python, shell
+lint: lint-text ## check format, lints, spelling, licences, Python, shell
+	$(CARGO) clippy --workspace --all-targets -- --deny warnings
+
+# What needs no compiler.
+lint-text: $(LINT_TOOLS)/ready
 	$(CARGO) fmt --all --check
 	$(LINT_TOOLS)/bin/typos
 	$(LINT_TOOLS)/bin/ruff check .
 	$(LINT_TOOLS)/bin/ruff format --check .
 	$(LINT_TOOLS)/bin/shellcheck $$(git grep -lE '^#!.*bash')
 	python3 tools/check_dependencies.py
-	$(CARGO) clippy --workspace --all-targets -- --deny warnings
 
 lint-infra: ## check Terraform, images, composition, Kubernetes manifests, shell scripts
 	terraform/check
 	deploy/check
+
+fuzz: ## run the fuzz targets for FUZZ_SECONDS each (60), with the nightly toolchain; FUZZ=mp4 runs one
+	@fuzz/run $(FUZZ)
 
 format: $(LINT_TOOLS)/ready ## format Rust and Python
 	$(CARGO) fmt --all
@@ -79,7 +88,7 @@ clean: ## remove what was built
 $(LINT_TOOLS)/ready: tools/lint-requirements.txt
 $(SQL_TOOLS)/ready: table/tests/sql/requirements.txt
 $(LINT_TOOLS)/ready $(SQL_TOOLS)/ready:
-	@tools/setup.sh build test
+	@tools/setup.sh python
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
