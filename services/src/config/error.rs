@@ -28,6 +28,11 @@ impl ConfigError {
         self.key.join(".")
     }
 
+    /// The key's path.
+    pub(super) fn path(&self) -> &[String] {
+        &self.key
+    }
+
     /// What is wrong with it.
     pub fn problem(&self) -> &Problem {
         &self.problem

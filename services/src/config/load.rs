@@ -9,6 +9,7 @@ use super::decode::{decode, hide_found};
 use super::error::{ConfigError, Place, Problem};
 use super::fill::fill;
 use super::schema::{Backend, Config};
+use super::service_links::service_links;
 use super::tree::Node;
 
 /// Prefix of the variables that set keys: `MILLRACE_INFER__INSTANCES` sets `infer.instances`.
@@ -52,7 +53,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
     load_keys(file, overrides, |_| true, check)
 }
 
-fn read(file: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(file).map_err(|error| {
         ConfigError::new(Place::File(file.to_owned()), Vec::new(), Problem::Unreadable(error))
     })
@@ -126,13 +127,26 @@ fn parse_keys(
     lay_over(&mut tree, environment, overrides);
     tree.keep_only(&is_wanted);
     tree.hide_secrets();
-    let mut config: Config = decode(&tree)?;
+    settle_by(&tree, text.map(|(_, file)| file), check)
+}
+
+/// Gives a tree its types, and checks what they mean together.
+pub(super) fn settle(tree: &Node, file: Option<&Path>) -> Result<Config, ConfigError> {
+    settle_by(tree, file, check)
+}
+
+fn settle_by(
+    tree: &Node,
+    file: Option<&Path>,
+    check: impl Fn(&Config) -> Checked,
+) -> Result<Config, ConfigError> {
+    let mut config: Config = decode(tree)?;
     check(&config).map_err(|(path, problem)| {
         let hidden = tree.get(&path).and_then(|node| node.hidden.as_ref());
         ConfigError::new(tree.place_of(&path).clone(), path, hide_found(problem, hidden))
     })?;
-    if let Some((_, file)) = text {
-        resolve_paths(&mut config, &tree, file.parent().unwrap_or(Path::new("")));
+    if let Some(file) = file {
+        resolve_paths(&mut config, tree, file.parent().unwrap_or(Path::new("")));
     }
     Ok(config)
 }
@@ -144,15 +158,30 @@ pub fn schema_json() -> String {
 }
 
 /// The environment's variables that are text; others cannot be keys or fill strings.
-fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
 }
 
-fn lay_over(tree: &mut Node, environment: &BTreeMap<String, String>, overrides: &Overrides) {
+pub(super) fn lay_over(
+    tree: &mut Node,
+    environment: &BTreeMap<String, String>,
+    overrides: &Overrides,
+) {
+    let links = service_links(environment);
+    for (service, variables) in &links {
+        if variables.iter().any(|variable| variable.starts_with(PREFIX)) {
+            tracing::warn!(
+                ?variables,
+                "variables that tell of the Kubernetes service {service} set no key; \
+                 `enableServiceLinks: false` keeps them away"
+            );
+        }
+    }
+    let is_link = |variable: &str| links.values().any(|variables| variables.contains(variable));
     for (variable, value) in environment {
-        if let Some(path) = key_path(variable) {
+        if let Some(path) = key_path(variable).filter(|_| !is_link(variable)) {
             tree.set(&path, value, &Place::Environment(variable.clone()));
         }
     }

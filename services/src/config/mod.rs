@@ -2,7 +2,7 @@
 //!
 //! `schema.rs` holds the file's keys and their defaults, `value.rs` the durations and sizes. `load.rs` goes
 //! through the steps: `tree.rs` reads TOML with the place of every value, `fill.rs` fills in `${NAME}`,
-//! variables and flags are laid over it, `decode.rs` gives the values their types, `check.rs` says what they
+//! variables (but for Kubernetes' own, `service_links.rs`) and flags are laid over it, `decode.rs` gives the values their types, `check.rs` says what they
 //! mean together.
 
 mod check;
@@ -14,6 +14,8 @@ mod fill;
 mod load;
 mod mask;
 mod schema;
+mod service_links;
+mod survey;
 mod tree;
 mod twice;
 mod value;
@@ -31,4 +33,5 @@ pub use schema::{
     Pick, QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, TelemetryConfig,
     Transport,
 };
+pub use survey::{Survey, survey};
 pub use value::{InvalidSpan, Size, Span};

@@ -389,3 +389,90 @@ fn telemetry_is_served_and_sent_where_somebody_can_listen() {
         assert!(error.contains(wanted), "{wanted:?} in {error:?}");
     }
 }
+
+/// The variables by which Kubernetes tells of a service: <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>.
+const SERVICE_LINKS: [(&str, &str); 8] = [
+    ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+    ("MILLRACE_RECEIVER_SERVICE_HOST", "10.96.7.7"),
+    ("MILLRACE_RECEIVER_SERVICE_PORT", "9464"),
+    ("MILLRACE_RECEIVER_SERVICE_PORT_TELEMETRY", "9464"),
+    ("MILLRACE_RECEIVER_PORT", "tcp://10.96.7.7:9464"),
+    ("MILLRACE_RECEIVER_PORT_9464_TCP", "tcp://10.96.7.7:9464"),
+    ("MILLRACE_RECEIVER_PORT_9464_TCP_PROTO", "tcp"),
+    ("MILLRACE_RECEIVER_PORT_9464_TCP_ADDR", "10.96.7.7"),
+];
+
+#[test]
+fn the_variables_of_a_kubernetes_service_stop_no_pod() {
+    let environment = [&SERVICE_LINKS[..], &[("MILLRACE_DATA", "elsewhere")]].concat();
+    assert_eq!(read_with("", &environment).unwrap().data, Path::new("elsewhere"));
+}
+
+#[test]
+fn a_mistyped_key_beside_the_variables_of_a_service_is_told() {
+    for mistyped in
+        ["MILLRACE_RECEIVR__SPOOL_BYTES", "MILLRACE_RECEIVER_PORTS", "MILLRACE_QUEUE_PORT"]
+    {
+        let environment = [&SERVICE_LINKS[..], &[(mistyped, "1")]].concat();
+        let error = read_with("", &environment).unwrap_err().to_string();
+        assert!(error.contains(mistyped) && error.contains("unknown key"), "{error}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_service_and_is_none_is_a_key() {
+    let (in_a_pod, of_the_service) = SERVICE_LINKS.split_at(1);
+    let error = read_with("", of_the_service).unwrap_err().to_string();
+    assert!(error.contains("unknown key"), "no pod: {error}");
+    for half in of_the_service {
+        let environment = [in_a_pod, &[*half]].concat();
+        let error = read_with("", &environment).unwrap_err().to_string();
+        assert!(error.contains(half.0) && error.contains("unknown key"), "{error}");
+    }
+}
+
+fn mistakes(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let environment: BTreeMap<String, String> =
+        environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let file = Some((text, Path::new("m.toml")));
+    let survey = survey::survey_text(file, &environment, &Overrides::default());
+    survey.mistakes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_each_with_its_place() {
+    let text = "dat = \"d\"\n\
+                [streams.gate]\nurl = \"rtsp://camera/1\"\nsilence = \"soon\"\npassword = \"${NOT_SET}\"\n\
+                [streams.yard]\nmodels = [\"shapes\"]\n\
+                [models.shapes]\npath = \"s.onnx\"\nsample = { quality = 300, every = \"1s\" }\n\
+                [models.both]\npath = \"s.onnx\"\nalgorithm = \"circles\"\n";
+    let found = mistakes(text, &[("MILLRACE_INFER__INSTANCES", "many")]);
+    let named = [
+        ["m.toml:5:12", "streams.gate.password", "NOT_SET"],
+        ["m.toml:1:1", "dat", "did you mean \"data\""],
+        ["MILLRACE_INFER__INSTANCES", "infer.instances", "many"],
+        ["m.toml:13:13", "models.both.algorithm", "excludes the key \"path\""],
+        ["m.toml:10:22", "models.shapes.sample.quality", "300"],
+        ["m.toml:4:11", "streams.gate.silence", "soon"],
+        ["m.toml:6", "streams.yard", "missing key \"url\""],
+    ];
+    for words in named {
+        let is_told = |line: &&String| words.iter().all(|word| line.contains(word));
+        assert_eq!(found.iter().filter(is_told).count(), 1, "{words:?} in {found:#?}");
+    }
+    assert_eq!(found.len(), named.len(), "{found:#?}");
+}
+
+#[test]
+fn a_mistake_that_another_one_brings_about_is_not_told() {
+    let text = "[streams.gate]\nurl = 7\nmodels = [\"shapes\"]\n[models.shapes]\npath = \"s.onnx\"\n\
+                algorithm = \"circles\"\n";
+    let found = mistakes(text, &[]);
+    assert_eq!(found.len(), 2, "neither a missing url nor an unknown model: {found:#?}");
+    assert!(!found.concat().contains("missing key"), "{found:#?}");
+}
+
+#[test]
+fn a_text_that_is_no_toml_is_one_mistake() {
+    assert_eq!(mistakes("[streams.gate\n", &[]).len(), 1);
+}

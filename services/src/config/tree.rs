@@ -105,6 +105,20 @@ impl Node {
         }
     }
 
+    /// Takes out what stands at a path, a list as a whole; tells whether there was something.
+    pub(super) fn remove(&mut self, path: &[String]) -> bool {
+        let (Value::Table(table), Some((first, rest))) = (&mut self.value, path.split_first())
+        else {
+            return false;
+        };
+        match table.get_mut(first) {
+            Some(entry) if !rest.is_empty() && matches!(entry.node.value, Value::Table(_)) => {
+                entry.node.remove(rest)
+            }
+            _ => table.remove(first).is_some(),
+        }
+    }
+
     /// Marks every value that may hold a password.
     pub(super) fn hide_secrets(&mut self) {
         self.hide_secrets_of("", false);

@@ -1,0 +1,120 @@
+//! All mistakes of a configuration at once: what is wrong is left out, and the rest is read again.
+//!
+//! A mistake that another one brings about is none of its own: a stream's model that is left out because of a mistake
+//! of its own is not said to be unknown.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::{ConfigError, Place, Problem};
+use super::fill::fill;
+use super::load::{Overrides, environment, lay_over, read, settle};
+use super::schema::Config;
+use super::tree::Node;
+
+/// What is wrong with a configuration, and what it says besides.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The configuration without what is wrong; none where nothing can be read without it.
+    pub config: Option<Config>,
+    /// All mistakes, in the order in which they were found.
+    pub mistakes: Vec<ConfigError>,
+    left_out: Vec<Vec<String>>,
+}
+
+/// Does what [`load`](super::load) does, and does not stop at the first mistake.
+pub fn survey(file: Option<&Path>, overrides: &Overrides) -> Survey {
+    let text = match file.map(|file| Ok((read(file)?, file))).transpose() {
+        Ok(text) => text,
+        Err(error) => return Survey { mistakes: vec![error], ..Survey::default() },
+    };
+    let text = text.as_ref().map(|(text, file)| (text.as_str(), *file));
+    survey_text(text, &environment(), overrides)
+}
+
+/// Does what [`survey`] does with a text (and the name of its file) and an environment already read.
+pub(super) fn survey_text(
+    text: Option<(&str, &Path)>,
+    environment: &BTreeMap<String, String>,
+    overrides: &Overrides,
+) -> Survey {
+    let mut survey = Survey::default();
+    let parsed = text
+        .map_or_else(|| Ok(Node::empty(Place::Program)), |(text, file)| Node::parse(text, file));
+    match parsed {
+        Ok(tree) => survey.read(tree, text.map(|(_, file)| file), environment, overrides),
+        Err(error) => survey.mistakes.push(error),
+    }
+    survey
+}
+
+impl Survey {
+    fn read(
+        &mut self,
+        mut tree: Node,
+        file: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+        overrides: &Overrides,
+    ) {
+        let mut filled = tree.clone();
+        while let Err(error) = fill(&mut filled, &mut Vec::new(), environment) {
+            if !self.leave_out(error, &mut tree) {
+                return;
+            }
+            filled = tree.clone();
+        }
+        lay_over(&mut filled, environment, overrides);
+        filled.hide_secrets();
+        loop {
+            match settle(&filled, file) {
+                Ok(config) => break self.config = Some(config),
+                Err(error) => {
+                    if !self.leave_out(error, &mut filled) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what is wrong out of the tree; tells whether that could be done.
+    fn leave_out(&mut self, error: ConfigError, tree: &mut Node) -> bool {
+        let path = error.path().to_vec();
+        if !self.brought_about(&error) {
+            self.mistakes.push(error);
+        }
+        let removed = (1..=path.len()).rev().find(|&length| tree.remove(&path[..length]));
+        self.left_out.extend(removed.map(|length| path[..length].to_vec()));
+        removed.is_some()
+    }
+
+    /// Tells whether a mistake comes of what was left out.
+    fn brought_about(&self, error: &ConfigError) -> bool {
+        let path = error.path();
+        match error.problem() {
+            Problem::Missing(key) => {
+                self.left_out.contains(&[path, std::slice::from_ref(key)].concat())
+            }
+            Problem::Rule(_) => self.lacks_model_of(path) || self.lacks_neighbour_of(path),
+            Problem::Wrong { .. } => self.lacks_model_of(path),
+            _ => false,
+        }
+    }
+
+    /// Tells whether a model was left out, and a key names models.
+    fn lacks_model_of(&self, path: &[String]) -> bool {
+        let names_models = match path.first().map(String::as_str) {
+            Some("streams") => path.get(2).is_some_and(|key| key == "models"),
+            Some("aws") => path.get(1).is_some_and(|key| key == "fifo"),
+            _ => false,
+        };
+        let is_model = |left: &Vec<String>| left.len() == 2 && left[0] == "models";
+        names_models && self.left_out.iter().any(is_model)
+    }
+
+    /// Tells whether a key of the same table was left out, which a rule may speak of.
+    fn lacks_neighbour_of(&self, path: &[String]) -> bool {
+        let table = |path: &[String]| path.split_last().map(|(_, table)| table.to_vec());
+        path.len() > 2 && self.left_out.iter().any(|left| table(left) == table(path))
+    }
+}
