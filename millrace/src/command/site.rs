@@ -5,7 +5,9 @@ use std::{io, iter};
 
 use anyhow::Context as _;
 use services::DataFolder;
-use services::config::{Config, Overrides, find_file, load, load_place, load_without_streams};
+use services::config::{
+    Config, Overrides, Survey, find_file, load, load_place, load_without_streams, survey,
+};
 
 use crate::cli::SiteArgs;
 
@@ -16,6 +18,11 @@ impl SiteArgs {
     /// Loads the configuration.
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
         Ok(load(self.file().as_deref(), &self.overrides())?)
+    }
+
+    /// Reads the configuration, and gives all its mistakes.
+    pub(crate) fn survey(&self) -> Survey {
+        survey(self.file().as_deref(), &self.overrides())
     }
 
     /// Loads where the data is, and on AWS the names that lead to it, for commands that look at it.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use model_inference::model;
 use services::config::{Config, schema_json};
 
 use crate::cli::ValidateArgs;
@@ -14,13 +15,22 @@ pub(crate) fn run(args: &ValidateArgs, screen: &Screen) -> anyhow::Result<ExitCo
         screen.say(schema_json())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let config = args.site.load()?;
     let file = args.site.file();
+    let survey = args.site.survey();
+    let mut mistakes: Vec<String> = survey.mistakes.iter().map(ToString::to_string).collect();
+    let is_whole = |table: &str| {
+        !survey.mistakes.iter().any(|mistake| mistake.key().starts_with(&format!("{table}.")))
+    };
+    let Some(config) = survey.config else { return refuse(mistakes) };
     ensure!(
-        file.is_some() || !(config.streams.is_empty() && config.models.is_empty()),
+        file.is_some() || !mistakes.is_empty() || !is_empty(&config),
         "no millrace.toml here; \"millrace init\" writes one to start from"
     );
-    check_files(&config)?;
+    let models = load_models(&config, is_whole, &mut mistakes);
+    check_streams(&config, is_whole, &mut mistakes);
+    if !mistakes.is_empty() {
+        return refuse(mistakes);
+    }
     screen.say(format!(
         "{}: {} and {} are well described; data in {}",
         file.map_or("the environment".to_owned(), |file| file.display().to_string()),
@@ -28,21 +38,59 @@ pub(crate) fn run(args: &ValidateArgs, screen: &Screen) -> anyhow::Result<ExitCo
         counted(config.models.len(), "model"),
         config.data.display()
     ))?;
+    for understood in models {
+        screen.say(understood)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn check_files(config: &Config) -> anyhow::Result<()> {
-    for (name, model) in &config.models {
-        model_inference::model::load(name, model).with_context(|| format!("model \"{name}\""))?;
+fn is_empty(config: &Config) -> bool {
+    config.streams.is_empty() && config.models.is_empty()
+}
+
+/// Fails with all mistakes, a line each.
+fn refuse(mistakes: Vec<String>) -> anyhow::Result<ExitCode> {
+    match mistakes.as_slice() {
+        [mistake] => bail!("{mistake}"),
+        _ => bail!("{} mistakes\n  {}", mistakes.len(), mistakes.join("\n  ")),
     }
-    for (id, stream) in &config.streams {
-        receive_video::check_address(stream).with_context(|| format!("stream \"{id}\""))?;
-        if let Some(path) = stream.url.strip_prefix("file:") {
-            check_file(Path::new(path.strip_prefix("//").unwrap_or(path)))
-                .with_context(|| format!("stream \"{id}\""))?;
+}
+
+/// Loads the models of which nothing was left out; gives how each was understood.
+fn load_models(
+    config: &Config,
+    is_whole: impl Fn(&str) -> bool,
+    mistakes: &mut Vec<String>,
+) -> Vec<String> {
+    let mut understood = Vec::new();
+    for (name, settings) in
+        config.models.iter().filter(|(name, _)| is_whole(&format!("models.{name}")))
+    {
+        match model::load(name, settings) {
+            Ok(model) => understood.extend(
+                model
+                    .understood()
+                    .map(|lines| format!("model \"{name}\" is understood as\n{lines}")),
+            ),
+            Err(error) => mistakes.push(format!("model \"{name}\": {error}")),
         }
     }
-    Ok(())
+    understood
+}
+
+fn check_streams(config: &Config, is_whole: impl Fn(&str) -> bool, mistakes: &mut Vec<String>) {
+    for (id, stream) in config.streams.iter().filter(|(id, _)| is_whole(&format!("streams.{id}"))) {
+        let path = stream.url.strip_prefix("file:");
+        let checked =
+            receive_video::check_address(stream).map_err(anyhow::Error::from).and_then(|()| {
+                path.map_or(Ok(()), |path| {
+                    check_file(Path::new(path.strip_prefix("//").unwrap_or(path)))
+                })
+            });
+        if let Err(error) = checked {
+            mistakes.push(format!("stream \"{id}\": {error:#}"));
+        }
+    }
 }
 
 fn check_file(path: &Path) -> anyhow::Result<()> {

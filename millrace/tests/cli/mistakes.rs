@@ -5,6 +5,7 @@ use std::fs;
 use crate::site::Site;
 
 const SCENE: &str = "[streams.gate]\nurl = \"scene:?seconds=2\"\n";
+const SHAPES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/shapes.onnx");
 
 #[test]
 fn init_writes_a_file_once() {
@@ -32,6 +33,37 @@ fn validate_says_what_it_found() {
     let site = Site::new(&format!("{SCENE}[models.m]\nalgorithm = \"circles\"\n"));
     let said = site.run(&["validate"]).ok();
     assert_eq!(said, "millrace.toml: 1 stream and 1 model are well described; data in data\n");
+}
+
+#[test]
+fn validate_says_how_a_model_is_understood() {
+    let site = Site::new(&format!("{SCENE}[models.m]\npath = {SHAPES:?}\n"));
+    let said = site.run(&["validate"]).ok();
+    let (_, understood) = said.split_once("model \"m\" is understood as\n").expect(&said);
+    for name in ["head", "input", "colour", "values", "fit", "labels", "thresholds"] {
+        let is_said = |line: &str| line.trim_start().starts_with(name);
+        assert!(understood.lines().any(is_said), "{name} in\n{said}");
+    }
+}
+
+#[test]
+fn validate_tells_all_mistakes_those_of_models_and_addresses_too() {
+    let site = Site::new(
+        "dta = \"d\"\n[streams.gate]\nurl = \"scene:?bogus=1\"\n[models.none]\npath = \"none.onnx\"\n\
+         [models.m]\nalgorithm = \"circles\"\nsampel = {}\n",
+    );
+    let error = site.run(&["validate"]).error();
+    let mut lines = error.lines();
+    assert_eq!(lines.next(), Some("millrace: 4 mistakes"), "{error}");
+    for words in [
+        "millrace.toml:1:1: key \"dta\": unknown key; did you mean \"data\"?",
+        "millrace.toml:8:1: key \"models.m.sampel\": unknown key; did you mean \"sample\"?",
+        "model \"none\": read model \"none.onnx\": No such file",
+        "stream \"gate\": scene url: \"bogus\" is not known",
+    ] {
+        assert!(error.lines().any(|line| line.contains(words)), "{words:?} in\n{error}");
+    }
+    assert_eq!(lines.count(), 4, "{error}");
 }
 
 #[test]

@@ -69,6 +69,7 @@ pub struct Model {
     pub version: String,
     /// Pictures per run.
     pub window: u32,
+    understood: Option<String>,
     make: Box<Make>,
     needs: Box<Needs>,
 }
@@ -85,7 +86,7 @@ impl Model {
     ) -> Result<Self, ModelError> {
         let window = make()?.window();
         let (make, needs) = (Box::new(make), Box::new(|_| None));
-        Ok(Self { name, version: version.into(), window, make, needs })
+        Ok(Self { name, version: version.into(), window, understood: None, make, needs })
     }
 
     /// Says how large a picture has to be decoded at least, so that large ones can be decoded smaller.
@@ -96,6 +97,18 @@ impl Model {
     ) -> Self {
         self.needs = Box::new(needs);
         self
+    }
+
+    /// Says in lines for people what the model was taken for.
+    #[must_use]
+    pub fn understood_as(mut self, lines: String) -> Self {
+        self.understood = Some(lines);
+        self
+    }
+
+    /// What the model was taken for, where there was something to find out.
+    pub fn understood(&self) -> Option<&str> {
+        self.understood.as_deref()
     }
 
     /// The smallest size at which a picture of size `picture` still serves; none when only its full size does.

@@ -31,7 +31,7 @@ pub struct Manifest {
     pub input_size: Option<(u32, u32)>,
     /// The order of the colour planes.
     #[serde(default)]
-    pub colour: ColourOrder,
+    pub colour: Option<ColourOrder>,
     /// The factor that makes a byte a value; 1/255 when absent.
     #[serde(default, deserialize_with = "finite")]
     pub scale: Option<f32>,

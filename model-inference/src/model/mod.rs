@@ -7,6 +7,7 @@ pub mod metadata;
 pub mod onnx;
 mod reading;
 pub mod sleep;
+mod understood;
 
 use std::path::PathBuf;
 

@@ -15,8 +15,9 @@ use tract_onnx::tract_hir::infer::Factoid;
 use super::manifest::{Manifest, NamedLabels};
 use super::metadata::Metadata;
 use super::reading::Reading;
+use super::understood::Understood;
 use super::{Algorithm, Detection, Model, ModelError};
-use crate::postprocess::{Tensor as Output, TensorShape};
+use crate::postprocess::{Tensor as Output, TensorShape, list};
 use crate::preprocess::{InputFormat, Placement, Preprocessor};
 
 type Plan = RunnableModel<TypedFact, Box<dyn TypedOp>>;
@@ -30,6 +31,7 @@ struct Graph {
     window: u32,
     reading: Reading,
     outputs: Vec<TensorShape>,
+    understood: String,
 }
 
 /// Loads the ONNX file at `path` with its manifest.
@@ -53,10 +55,11 @@ pub fn load(name: &ModelName, path: &Path, manifest: Option<&Path>) -> Result<Mo
 
 fn model(name: ModelName, version: String, graph: Arc<Graph>) -> Result<Model, ModelError> {
     let (fit, input) = (graph.input.fit, (graph.input.width, graph.input.height));
+    let understood = graph.understood.clone();
     let make = move || Ok(Box::new(Instance::new(Arc::clone(&graph))?) as Box<dyn Algorithm>);
     let needs =
         move |picture| Placement::new(fit, picture, input).map(|placement| placement.needed());
-    Ok(Model::new(name, version, make)?.needing(needs))
+    Ok(Model::new(name, version, make)?.needing(needs).understood_as(understood))
 }
 
 fn content_hash(bytes: &[u8]) -> String {
@@ -84,12 +87,25 @@ impl Graph {
             width,
             height,
             fit: manifest.resize.unwrap_or_else(|| reading.usual_fit()),
-            order: manifest.colour,
+            order: manifest.colour.unwrap_or_default(),
             scale,
             shift,
         };
         let window = u32::try_from(channels / 3).map_err(|error| error.to_string())?;
-        Ok(Self { plan, input, window, reading, outputs })
+        let (score, iou) = reading.thresholds();
+        let understood = Understood {
+            manifest,
+            metadata: &metadata,
+            input: &input,
+            window,
+            head: reading.head_name(),
+            outputs: list(&outputs),
+            labels: reading.labels(),
+            score,
+            iou,
+        };
+        let understood = understood.lines();
+        Ok(Self { plan, input, window, reading, outputs, understood })
     }
 }
 

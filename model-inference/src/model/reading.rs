@@ -70,6 +70,28 @@ impl Reading {
         })
     }
 
+    /// The head's name, as a manifest writes it.
+    pub(super) fn head_name(&self) -> &'static str {
+        match self.decoder {
+            Decoder::Classification => "classification",
+            Decoder::Yolov5 => "yolov5",
+            Decoder::Yolov8 => "yolov8",
+            Decoder::End2end => "end2end",
+            Decoder::Ssd(..) => "ssd",
+            Decoder::Fastestdet => "fastestdet",
+        }
+    }
+
+    /// The labels of all classes.
+    pub(super) fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Scores up to the first are dropped; boxes that overlap by more than the second are one.
+    pub(super) fn thresholds(&self) -> (f32, f32) {
+        (self.score, self.suppression.iou)
+    }
+
     /// How pictures are usually fitted in for this head.
     pub(super) fn usual_fit(&self) -> Fit {
         match self.decoder {
