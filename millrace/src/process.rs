@@ -70,7 +70,7 @@ impl Millrace {
     pub async fn start_parts(config: Config, parts: Parts) -> anyhow::Result<Self> {
         config.check()?;
         let (receiver, workers) = (parts != Parts::Infer, parts != Parts::Receive);
-        descriptors::check(&config, descriptors::Parts { receiver, workers })?;
+        descriptors::check(&config, descriptors::Roles { receiver, workers })?;
         let config = Arc::new(config);
         let backend = services::open(&config).await?;
         let view = View {

@@ -9,7 +9,7 @@ use clap::Parser;
 use model_inference::StatusBoard;
 use services::ModelName;
 use services::config::{Config, Overrides, find_file, load_without_streams};
-use services::descriptors::{self, Parts};
+use services::descriptors::{self, Roles};
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
 use telemetry::stop::{DRAIN, drain_on_signal, drained};
@@ -66,7 +66,7 @@ async fn work(arguments: &Arguments) -> anyhow::Result<()> {
     let config = configuration(arguments)?;
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
-    descriptors::check(&config, Parts { receiver: false, workers: true })?;
+    descriptors::check(&config, Roles { receiver: false, workers: true })?;
     let backend = services::open(&config).await?;
     let board = StatusBoard::new();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];

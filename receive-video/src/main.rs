@@ -13,7 +13,7 @@ use clap::Parser;
 use receive_video::StatusBoard;
 use services::StreamId;
 use services::config::{Config, Overrides, find_file, load};
-use services::descriptors::{self, Parts};
+use services::descriptors::{self, Roles};
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
 use telemetry::stop::{DRAIN, drain_on_signal, drained};
@@ -47,7 +47,7 @@ async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
     let config = configuration(arguments)?;
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
-    descriptors::check(&config, Parts { receiver: true, workers: false })?;
+    descriptors::check(&config, Roles { receiver: true, workers: false })?;
     let ports = services::open(&config).await?.ports;
     let board = StatusBoard::default();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];

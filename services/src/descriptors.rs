@@ -17,9 +17,9 @@ const STREAM: u64 = DATABASE + 2;
 /// Connections to AWS for each queue: of its calls in flight, and to the store.
 const CONNECTIONS: u64 = 8;
 
-/// Which parts run in a process.
+/// What a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub struct Roles {
     /// The receiver of the configuration's streams.
     pub receiver: bool,
     /// The workers of its models.
@@ -33,15 +33,15 @@ pub fn raise() {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
 }
 
-/// Checks that a process that runs these parts may have as many files open as it needs, and says both numbers.
+/// Checks that a process in these roles may have as many files open as it needs, and says both numbers.
 ///
 /// # Errors
 /// `Denied` when it may not.
-pub fn check(config: &Config, parts: Parts) -> Result<(), PortError> {
+pub fn check(config: &Config, roles: Roles) -> Result<(), PortError> {
     let attempt = "count the files that may be open";
     let (allowed, _) =
         Resource::NOFILE.get().map_err(|error: io::Error| PortError::io(attempt, error))?;
-    let needed = needed(config, parts);
+    let needed = needed(config, roles);
     if needed <= allowed {
         tracing::info!(needed, allowed, "open files");
         return Ok(());
@@ -49,23 +49,23 @@ pub fn check(config: &Config, parts: Parts) -> Result<(), PortError> {
     let words = format!(
         "it needs {needed} open files (streams: {}, models: {}) and may have {allowed}: raise the limit (ulimit -n, \
          LimitNOFILE= of systemd, --ulimit nofile= of a container)",
-        if parts.receiver { config.streams.len() } else { 0 },
+        if roles.receiver { config.streams.len() } else { 0 },
         config.models.len(),
     );
     Err(PortError::because(ErrorKind::Denied, "start", words))
 }
 
-/// The files that these parts have open all at once.
-fn needed(config: &Config, parts: Parts) -> u64 {
+/// The files that these roles have open all at once.
+fn needed(config: &Config, roles: Roles) -> u64 {
     let streams: u64 = config.streams.values().map(|stream| STREAM + source(stream)).sum();
     let (queue, table) = match config.backend {
         Backend::Embedded => (DATABASE, DATABASE + 2),
         Backend::Aws => (CONNECTIONS, CONNECTIONS),
     };
     let models = config.models.len() as u64;
-    BASE + if parts.receiver { streams } else { 0 }
+    BASE + if roles.receiver { streams } else { 0 }
         + queue * models
-        + if parts.workers { table } else { 0 }
+        + if roles.workers { table } else { 0 }
 }
 
 /// The sockets or files of a source.
@@ -99,7 +99,7 @@ mod tests {
     fn each_camera_needs_files_where_it_is_received() {
         let (receiver, workers) = (true, true);
         let needed = |cameras, transport, receiver| {
-            needed(&config(cameras, transport), Parts { receiver, workers })
+            needed(&config(cameras, transport), Roles { receiver, workers })
         };
         assert_eq!(needed(61, "tcp", receiver) - needed(60, "tcp", receiver), 6);
         assert_eq!(needed(61, "udp", receiver) - needed(60, "udp", receiver), 8);
@@ -109,16 +109,16 @@ mod tests {
     #[test]
     fn more_cameras_than_descriptors_are_refused_in_words() {
         raise();
-        let parts = Parts { receiver: true, workers: true };
+        let roles = Roles { receiver: true, workers: true };
         let (allowed, hard) = Resource::NOFILE.get().unwrap();
         assert_eq!(allowed, hard);
-        assert!(check(&config(1, "tcp"), parts).is_ok());
+        assert!(check(&config(1, "tcp"), roles).is_ok());
         let Ok(many) = usize::try_from(allowed) else { return };
         if many > 5_000 {
             println!("skipped: {many} files may be open, too many to describe cameras for");
             return;
         }
-        let error = check(&config(many, "tcp"), parts).unwrap_err().to_string();
+        let error = check(&config(many, "tcp"), roles).unwrap_err().to_string();
         assert!(error.contains(&format!("and may have {allowed}: raise the limit")));
     }
 }

@@ -134,7 +134,8 @@ impl Books {
 
     /// Enters frames that have rows.
     fn answer(&mut self, key: Key, Answered { given, errors }: Answered) {
-        let answered = self.answered.entry(self.accounted(key)).or_default();
+        let key = self.accounted(key);
+        let answered = self.answered.entry(key).or_default();
         answered.given += given;
         answered.errors += errors;
     }

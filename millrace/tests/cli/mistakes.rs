@@ -152,3 +152,27 @@ fn a_wrong_log_filter_is_named() {
     let error = Site::empty().run(&["--log", "loud=very", "validate"]).error();
     assert!(error.contains("read log filter \"loud=very\""), "{error}");
 }
+
+/// The binary in the folder, told by the shell how many files it may have open: softly, and at most.
+fn with_descriptors(site: &Site, soft: u32, hard: u32) -> std::process::Output {
+    let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" up");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &limits, env!("CARGO_BIN_EXE_millrace")]).current_dir(site.path("."));
+    shell.output().unwrap()
+}
+
+#[test]
+fn descriptors_are_raised_to_what_is_allowed_and_refused_in_words_beyond() {
+    let streams = |n: u32| -> String {
+        (0..n)
+            .map(|n| format!("[streams.s{n}]\nurl = \"scene:?width=64&height=64&seconds=0.2\"\n"))
+            .collect()
+    };
+    let model = "[models.m]\nalgorithm = \"circles\"\n";
+    let few = Site::new(&format!("{}{model}", streams(3)));
+    let ended = with_descriptors(&few, 32, 256);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let many = Site::new(&format!("{}{model}", streams(60)));
+    let error = String::from_utf8(with_descriptors(&many, 64, 128).stderr).unwrap();
+    assert!(error.contains("open files (streams: 60, models: 1) and may have 128"), "{error}");
+}
