@@ -152,7 +152,7 @@ impl OneStream {
 
     fn give_up(&self, error: &anyhow::Error) {
         let words = format!("{error:#}");
-        tracing::error!(stream = %self.id, error = %words, "stream is given up");
+        tracing::error!(target: "receive_video::given_up", stream = %self.id, error = %words, "stream is given up");
         self.say(StreamState::Refused, words);
     }
 

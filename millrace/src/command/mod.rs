@@ -49,7 +49,8 @@ impl Command {
         if self.is_service() {
             "warn,millrace=info,receive_video=info,model_inference=info,services=info,telemetry=info"
         } else {
-            "warn"
+            // What a stream is given up for is the command's own error.
+            "warn,receive_video::given_up=off"
         }
     }
 }

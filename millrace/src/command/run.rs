@@ -8,29 +8,115 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use millrace::Millrace;
 use model_inference::model::manifest::Manifest;
-use services::DataFolder;
+use receive_video::store::audit;
 use services::config::{Config, Overrides, parse};
+use services::{Account, DataFolder, Epoch, ErrorKind, PortError, StreamId};
+use table::{EmbeddedTable, Table as _};
 
-use super::attend::attend;
+use super::attend::watch;
 use super::query;
 use super::site::own_folder;
 use crate::cli::RunArgs;
 use crate::screen::Screen;
 
-/// What is asked when nobody asks.
-const SEEN: &str = "\
-SELECT label, COUNT(*) AS detections, COUNT(DISTINCT frame_id) AS frames, AVG(score) AS score
-FROM detections_unique WHERE status = 'ok' GROUP BY label ORDER BY detections DESC, label";
-
 pub(crate) async fn run(args: RunArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
     check_video(&args.video)?;
     let data = own_folder(args.data.as_deref(), "run")?;
     let config = configuration(&args, &data)?;
-    attend(Millrace::start(config).await?, &mut screen).await?;
-    let sql = args.sql.as_deref().unwrap_or(SEEN);
-    query::answer(&DataFolder::new(&data), sql, args.format, &mut io::stdout()).await?;
-    screen.note(&[format!("ask more: millrace query --data {} \"SELECT …\"", data.display())]);
+    let job = Job::new(&config)?;
+    let sql = job.question(args.sql.as_deref()).await?;
+    let mut millrace = Millrace::start(config).await?;
+    let ended = watch(&mut millrace, &mut screen).await;
+    // A failure is said once, at the end.
+    let status = if ended.is_ok() { millrace.status() } else { Vec::new() };
+    screen.finish(&status);
+    let account = job.account()?;
+    if ended.is_ok() || account.taken > 0 {
+        query::answer(&job.folder, &sql, args.format, &mut io::stdout()).await?;
+        screen.note(&[
+            asked(&account, args.every.as_deref()),
+            format!("ask more: millrace query --data {} \"SELECT …\"", data.display()),
+        ]);
+    }
+    ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// One run in a data folder that may hold earlier ones.
+struct Job {
+    folder: DataFolder,
+    stream: StreamId,
+    /// The last connection of an earlier run of this stream.
+    before: Epoch,
+    /// Whether earlier runs of any stream left something.
+    is_reused: bool,
+}
+
+impl Job {
+    fn new(config: &Config) -> anyhow::Result<Self> {
+        let folder = DataFolder::new(&config.data);
+        std::fs::create_dir_all(folder.root())
+            .with_context(|| format!("make data folder {:?}", folder.root()))?;
+        let stream = config.streams.keys().next().context("the video is a stream")?.clone();
+        let epochs = epochs(&folder, &stream)?;
+        let before = epochs.into_iter().map(|(epoch, _)| epoch).max().unwrap_or(Epoch(0));
+        let is_reused = !folder.streams()?.is_empty();
+        Ok(Self { folder, stream, before, is_reused })
+    }
+
+    /// The question that is asked at the end, checked before anything runs.
+    async fn question(&self, asked: Option<&str>) -> anyhow::Result<String> {
+        ensure!(
+            asked.is_none() || !self.is_reused,
+            "--sql: data folder {:?} holds the answers of earlier runs, which the question would be about as well: leave \
+             --data out, or ask with \"millrace query\"",
+            self.folder.root()
+        );
+        let sql = asked.map_or_else(|| self.seen(), str::to_owned);
+        let table = EmbeddedTable::open(&self.folder)?;
+        let what = if asked.is_some() { "--sql" } else { "ask what was seen" };
+        table.query(&sql).await.context(what)?;
+        Ok(sql)
+    }
+
+    /// What is asked when nobody asks: what this run saw.
+    fn seen(&self) -> String {
+        let Self { stream, before, .. } = self;
+        format!(
+            "SELECT label, COUNT(*) AS detections, COUNT(DISTINCT frame_id) AS frames, AVG(score) AS score \
+             FROM detections_unique WHERE status = 'ok' AND stream = '{stream}' AND epoch > {} \
+             GROUP BY label ORDER BY detections DESC, label",
+            before.0
+        )
+    }
+
+    /// What became of this run's pictures.
+    fn account(&self) -> anyhow::Result<Account> {
+        let mut sum = Account::default();
+        let epochs = epochs(&self.folder, &self.stream)?;
+        let ours = epochs.iter().filter(|(epoch, _)| *epoch > self.before);
+        ours.for_each(|(_, account)| sum.add(account));
+        Ok(sum)
+    }
+}
+
+/// The accounts of a stream, by connection.
+fn epochs(folder: &DataFolder, stream: &StreamId) -> Result<Vec<(Epoch, Account)>, PortError> {
+    match audit(&folder.spool(stream)) {
+        Ok(spool) => Ok(spool.accounts.into_iter().map(|one| (one.epoch, one.account)).collect()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many pictures the answer is about, and how it could be about more.
+fn asked(account: &Account, every: Option<&str>) -> String {
+    let Account { received, taken, .. } = account;
+    let which = match every {
+        Some(every) => format!("one every {every}"),
+        None => "key frames alone, one a second at most; --every 1s takes others, too".to_owned(),
+    };
+    format!("asked about {taken} of {received} pictures: {which}")
 }
 
 fn check_video(video: &Path) -> anyhow::Result<()> {
@@ -102,6 +188,14 @@ mod tests {
         assert_eq!(names(), ["export-12"]);
         std::fs::write(path("export-12.toml"), "name = \"people\"").unwrap();
         assert_eq!(names(), ["people"]);
+    }
+
+    #[test]
+    fn it_is_said_how_many_pictures_were_asked_about() {
+        let account = Account { received: 1_189, taken: 5, ..Account::default() };
+        let said = asked(&account, None);
+        assert!(said.starts_with("asked about 5 of 1189 pictures: key frames alone"), "{said}");
+        assert_eq!(asked(&account, Some("2s")), "asked about 5 of 1189 pictures: one every 2s");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use media::h264::{Encoder, EncoderConfig};
+use media::scene::{Scene, SceneConfig};
 use services::clock::Clock;
 use services::queue::{Queue as _, QueueOptions, SqliteQueue};
 use services::{DataFolder, ModelName};
@@ -97,4 +99,58 @@ fn a_video_is_answered_without_a_configuration() {
     let site = Site::empty();
     let missing = site.run(&["run", "none.mp4", "--model", "circles"]).error();
     assert!(missing.contains("open video \"none.mp4\""), "{missing}");
+}
+
+/// A bare H.264 file of the scene, a key frame in each second of 25 pictures.
+fn video(site: &Site, name: &str, pictures: u64) {
+    let scene = SceneConfig { width: 320, height: 192, ..SceneConfig::default() };
+    let (width, height, fps) = (scene.width, scene.height, scene.fps);
+    let encoded = EncoderConfig { width, height, fps, bitrate: 200_000, key_interval: 25 };
+    let mut encoder = Encoder::new(encoded).unwrap();
+    let scene = Scene::new(scene).unwrap();
+    let unit = |n| encoder.encode(&scene.render(n).picture, n == 0).unwrap().data.to_vec();
+    std::fs::write(site.path(name), (0..pictures).flat_map(unit).collect::<Vec<u8>>()).unwrap();
+}
+
+const SEEN: &str = "SELECT COUNT(DISTINCT frame_id) AS frames FROM detections";
+
+#[test]
+fn a_video_is_asked_about_and_it_is_said_how_much_of_it() {
+    let site = Site::empty();
+    video(&site, "clip.h264", 75);
+    let ask = ["run", "clip.h264", "--model", "circles", "--data", "d", "--format", "csv"];
+    let said = site.run(&ask);
+    assert!(said.err.contains("asked about 3 of 75 pictures: key frames alone"), "{said:?}");
+    let first = said.ok();
+    assert_eq!(first.lines().next().unwrap(), "label,detections,frames,score");
+    // The same again gives the same answer, not twice as much.
+    assert_eq!(site.run(&ask).ok(), first);
+
+    let error = site.run(&[&ask[..], &["--sql", SEEN]].concat()).error();
+    assert!(error.contains("holds the answers of earlier runs"), "{error}");
+}
+
+#[test]
+fn a_question_that_cannot_be_asked_is_refused_before_the_run() {
+    let site = Site::empty();
+    video(&site, "clip.h264", 25);
+    let ask = ["run", "clip.h264", "--model", "circles", "--data", "d", "--sql", "SELECT nothing"];
+    let error = site.run(&ask).error();
+    assert!(error.contains("--sql") && error.contains("nothing"), "{error}");
+    assert!(!site.path("d/spool").exists(), "it ran");
+}
+
+#[test]
+fn a_recording_that_breaks_off_gives_what_it_has_and_its_error_once() {
+    let site = Site::empty();
+    video(&site, "clip.h264", 75);
+    // What follows is no video: an access unit without an end.
+    let mut file = std::fs::OpenOptions::new().append(true).open(site.path("clip.h264")).unwrap();
+    std::io::Write::write_all(&mut file, &[&[0, 0, 1, 0x41][..], &[0x55; 18 << 20]].concat())
+        .unwrap();
+    let ask = ["run", "clip.h264", "--model", "circles", "--sql", SEEN, "--format", "csv"];
+    let said = site.run(&ask);
+    assert_eq!(said.out, "frames\n3\n", "{said:?}");
+    let error = said.error();
+    assert_eq!(error.matches("read file").count(), 1, "{error}");
 }

@@ -165,7 +165,7 @@ fn with_descriptors(site: &Site, soft: u32, hard: u32) -> std::process::Output {
 fn descriptors_are_raised_to_what_is_allowed_and_refused_in_words_beyond() {
     let streams = |n: u32| -> String {
         (0..n)
-            .map(|n| format!("[streams.s{n}]\nurl = \"scene:?width=64&height=64&seconds=0.2\"\n"))
+            .map(|n| format!("[streams.s{n}]\nurl = \"scene:?width=160&height=90&seconds=0.2\"\n"))
             .collect()
     };
     let model = "[models.m]\nalgorithm = \"circles\"\n";
