@@ -5,6 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::h264::nal::{NalType, nal_units};
+use crate::h264::parameter_sets::ParameterSets;
+use crate::h264::sei::recovery_frames;
+use crate::h264::slice::is_intra;
 use crate::h264::sps::{Sps, SpsError};
 
 /// One encoded H.264 picture with its time.
@@ -19,7 +22,8 @@ pub struct AccessUnit {
     pub pts: i64,
     /// Decoding time; never decreases from one access unit to the next of a stream.
     pub dts: i64,
-    /// Decoding can start here: an IDR picture.
+    /// Decoding can start here: an IDR picture, or an I picture that says so (a recovery point), which pictures may
+    /// follow that are shown before it and refer to what came before it.
     pub key: bool,
     /// Something may refer to it. When false (`nal_ref_idc` is 0 throughout), leaving it out harms no other picture.
     pub referenced: bool,
@@ -29,21 +33,44 @@ impl AccessUnit {
     /// Makes an access unit of its bytes, finding out from the NAL headers whether it is a key frame and referenced.
     pub fn from_annex_b(data: impl Into<Bytes>, pts: i64, dts: i64) -> Self {
         let data = data.into();
-        let (mut key, mut referenced) = (false, false);
+        let (mut idr, mut recovers, mut referenced) = (false, false, false);
         for nal in nal_units(&data) {
-            key |= nal.unit_type() == NalType::Idr;
+            idr |= nal.unit_type() == NalType::Idr;
+            recovers |= nal.unit_type() == NalType::Sei && recovery_frames(nal) == Some(0);
             referenced |= nal.ref_idc() != 0;
         }
+        let key = idr || recovers && is_intra_picture(&data);
         Self { data, pts, dts, key, referenced }
     }
 
-    /// Reads the sequence parameter set it carries; `None` when it carries none.
+    /// Makes an access unit that, where it is a key frame, carries all the parameter sets that hold.
+    pub(crate) fn complete(data: Vec<u8>, sets: &ParameterSets, pts: i64, dts: i64) -> Self {
+        let unit = Self::from_annex_b(data, pts, dts);
+        if !unit.key {
+            return unit;
+        }
+        Self { data: sets.completed(unit.data.into()).into(), ..unit }
+    }
+
+    /// Whether it is an IDR picture: nothing after it refers to anything before it.
+    pub fn is_idr(&self) -> bool {
+        let mut slices = nal_units(&self.data).filter(|nal| nal.is_slice());
+        self.key && slices.next().is_some_and(|nal| nal.unit_type() == NalType::Idr)
+    }
+
+    /// Reads the sequence parameter set of its picture; `None` when it carries none.
     ///
     /// # Errors
-    /// The parameter set is damaged or of a kind not known here.
+    /// The parameter set is damaged or of a kind not known here, or nothing tells which of several it is.
     pub fn sps(&self) -> Option<Result<Sps, SpsError>> {
         Sps::find(&self.data)
     }
+}
+
+/// Whether all slices are I slices, of a picture to which others may refer.
+fn is_intra_picture(annex_b: &[u8]) -> bool {
+    let mut slices = nal_units(annex_b).filter(|nal| nal.is_slice()).peekable();
+    slices.peek().is_some() && slices.all(|slice| slice.ref_idc() != 0 && is_intra(slice))
 }
 
 impl fmt::Debug for AccessUnit {
@@ -70,5 +97,21 @@ mod tests {
         assert!(!p.key && p.referenced);
         let b = AccessUnit::from_annex_b(&[0, 0, 1, 0x09, 0xf0, 0, 0, 1, 0x01, 2][..], 0, 0);
         assert!(!b.key && !b.referenced);
+    }
+
+    #[test]
+    fn an_intra_picture_with_a_recovery_point_is_a_key_frame() {
+        const RECOVERY: [u8; 9] = [0, 0, 1, 0x06, 0x06, 0x01, 0xc4, 0x80, 0];
+        let unit = |slice: &[u8]| {
+            let data = [&RECOVERY[..], &[0, 0, 1], slice].concat();
+            AccessUnit::from_annex_b(data, 0, 0)
+        };
+        // `first_mb_in_slice` of 0 is a 1; `slice_type` of 7 is 0001000, of 5 (P) 00110.
+        let intra = unit(&[0x61, 0b1000_1000]);
+        assert!(intra.key && !intra.is_idr());
+        assert!(!unit(&[0x61, 0b1001_1000]).key);
+        assert!(!unit(&[0x01, 0b1000_1000]).key, "nothing may refer to it");
+        assert!(unit(&[0x65, 0b1000_1000]).is_idr());
+        assert!(!AccessUnit::from_annex_b(&[0, 0, 1, 0x61, 0b1000_1000][..], 0, 0).key);
     }
 }

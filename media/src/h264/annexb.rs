@@ -28,7 +28,7 @@ pub struct AnnexBReader {
     searched: usize,
     unit: Vec<u8>,
     slice: Option<Slice>,
-    key: bool,
+    idr: bool,
     slices: SliceReader,
     parameters: ParameterSets,
     timeline: Timeline,
@@ -42,7 +42,7 @@ impl AnnexBReader {
             searched: 0,
             unit: Vec::new(),
             slice: None,
-            key: false,
+            idr: false,
             slices: SliceReader::default(),
             parameters: ParameterSets::default(),
             timeline: Timeline { fps, ..Timeline::default() },
@@ -110,27 +110,17 @@ impl AnnexBReader {
         self.slices.observe(nal);
         self.parameters.observe(nal);
         self.timeline.observe(nal);
-        if nal.unit_type() == NalType::Idr && !self.key {
-            self.key = true;
-            self.insert_parameters();
-        }
+        self.idr |= nal.unit_type() == NalType::Idr;
         push_nal(&mut self.unit, nal.bytes());
         self.slice = slice.or(self.slice.take());
     }
 
-    /// Puts the parameter sets before a key frame's first slice, unless it carries its own.
-    fn insert_parameters(&mut self) {
-        if Sps::find(&self.unit).is_none() {
-            self.parameters.write(&mut self.unit);
-        }
-    }
-
     fn complete_unit(&mut self) -> Option<AccessUnit> {
         let data = std::mem::take(&mut self.unit);
-        let key = std::mem::take(&mut self.key);
+        let idr = std::mem::take(&mut self.idr);
         let slice = self.slice.take()?;
-        let (pts, dts) = self.timeline.next(&slice, key);
-        Some(AccessUnit::from_annex_b(data, pts, dts))
+        let (pts, dts) = self.timeline.next(&slice, idr);
+        Some(AccessUnit::complete(data, &self.parameters, pts, dts))
     }
 }
 
@@ -146,7 +136,7 @@ struct Timeline {
     reorder: Option<u32>,
     /// Pictures so far.
     index: i64,
-    /// Index of the last key frame.
+    /// Index of the last IDR picture.
     base: i64,
     count: OrderCount,
 }
@@ -164,15 +154,15 @@ impl Timeline {
     }
 
     /// Presentation and decoding time of the next picture.
-    fn next(&mut self, slice: &Slice, key: bool) -> (i64, i64) {
-        if key {
+    fn next(&mut self, slice: &Slice, idr: bool) -> (i64, i64) {
+        if idr {
             self.base = self.index;
         }
         // Without a word from the stream: two pictures may be reordered, as most encoders do.
         let reorder = i64::from(self.reorder.unwrap_or(2));
         let (place, decoding) = match slice.header.as_ref().map(|header| (header, header.order())) {
             Some((header, &Order::LowerBits { lsb, values, .. })) if reorder > 0 => {
-                let count = self.count.next(lsb, values, key, header.is_referenced());
+                let count = self.count.next(lsb, values, idr, header.is_referenced());
                 (self.base + count.div_euclid(2), self.index - reorder)
             }
             _ => (self.index, self.index),

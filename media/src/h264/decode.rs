@@ -5,12 +5,12 @@ use std::ffi::c_int;
 use thiserror::Error;
 
 use super::order::PresentationOrder;
-use super::profile::without_reordering;
 use super::raw::{RawDecoder, RawPicture};
-use super::sps::{Sps, SpsError};
+use super::sequence::Sequence;
+use super::sps::{Chroma, Sps, SpsError};
+use super::support::Unsupported;
 use crate::access_unit::AccessUnit;
-use crate::colour::Colour;
-use crate::picture::Picture;
+use crate::picture::{Picture, Planes};
 
 /// Turns the access units of one stream into pictures.
 ///
@@ -20,7 +20,8 @@ use crate::picture::Picture;
 pub trait Decoder: Send {
     /// Decodes an access unit; gives the pictures that are now due, which may be those of earlier access units.
     ///
-    /// A key frame first brings out all pictures before it.
+    /// An IDR picture first brings out all pictures before it. Where decoding begins at another key frame, pictures
+    /// that follow it and are shown before it give none: they may refer to what came before.
     ///
     /// # Errors
     /// The access unit gives no picture. Pictures of earlier ones are kept and come with the next call.
@@ -49,22 +50,20 @@ pub enum DecodeError {
     /// Its parameter set cannot be read.
     #[error("decode access unit: {0}")]
     ParameterSet(#[from] SpsError),
-    /// The picture would have more pixels than allowed; nothing was allocated.
+    /// The stream uses what this decoder does not have, or is larger than allowed; nothing was allocated.
+    #[error("decode access unit: {0}")]
+    Unsupported(#[from] Unsupported),
+    /// The picture is not what its parameter set says.
     #[error(
-        "decode access unit: {width} × {height} = {} pixels are more than the {max_pixels} allowed",
-        u64::from(*.width) * u64::from(*.height)
+        "decode access unit: its picture is {} × {}, its parameter set says {} × {}",
+        .found.0, .found.1, .told.0, .told.1
     )]
-    TooLarge {
-        /// Width by the parameter set.
-        width: u32,
-        /// Height by the parameter set.
-        height: u32,
-        /// The bound.
-        max_pixels: u64,
+    OtherSize {
+        /// Width and height that were decoded.
+        found: (u32, u32),
+        /// Width and height by the parameter set.
+        told: (u32, u32),
     },
-    /// The stream uses a part of H.264 that this decoder does not have.
-    #[error("decode access unit: {0} is not supported")]
-    Unsupported(String),
     /// The decoder could not be started.
     #[error("start h264 decoder: {0}")]
     Start(#[source] openh264::Error),
@@ -76,10 +75,11 @@ pub const DEFAULT_MAX_PIXELS: u64 = 4_096 * 2_304;
 /// A decoder made of Cisco's openh264: Baseline, Main and High profile, progressive.
 pub struct OpenH264Decoder {
     raw: RawDecoder,
-    max_pixels: u64,
-    colour: Colour,
+    sequence: Sequence,
     order: PresentationOrder,
     awaiting_key: bool,
+    /// Time of the key frame at which decoding began, where pictures that follow it may be shown before it.
+    began: Option<i64>,
     /// Pictures that are due; those of a call that ended in an error leave with the next.
     due: Vec<Picture>,
 }
@@ -92,70 +92,75 @@ impl OpenH264Decoder {
     pub fn new(max_pixels: u64) -> Result<Self, DecodeError> {
         Ok(Self {
             raw: RawDecoder::new().map_err(DecodeError::Start)?,
-            max_pixels,
-            colour: Colour::of_size(0, 0),
+            sequence: Sequence::new(max_pixels),
             order: PresentationOrder::default(),
             awaiting_key: true,
+            began: None,
             due: Vec::new(),
         })
     }
 
-    /// Prepares for a key frame and gives it as the raw decoder is to see it.
-    fn begin_sequence(&mut self, unit: &AccessUnit) -> Result<Vec<u8>, DecodeError> {
-        self.due.append(&mut self.order.drain());
-        self.awaiting_key = true;
-        let sps = unit.sps().ok_or(DecodeError::Damaged("key frame without parameter set"))??;
-        self.check(&sps)?;
-        self.colour = sps.colour;
-        self.order.begin(sps.reorder);
-        without_reordering(&unit.data).ok_or(DecodeError::Damaged("its parameter set is cut off"))
+    fn decode_one(&mut self, unit: &AccessUnit) -> Result<(), DecodeError> {
+        if unit.key && (self.awaiting_key || unit.is_idr()) {
+            return self.begin(unit);
+        }
+        if self.awaiting_key {
+            return Err(DecodeError::AwaitingKey);
+        }
+        if self.began.is_some_and(|began| unit.pts < began) {
+            return self.sequence.pass_over(unit);
+        }
+        let decoded = self.go_on(unit);
+        self.awaiting_key |= decoded.is_err() && unit.referenced;
+        decoded
     }
 
-    fn check(&self, sps: &Sps) -> Result<(), DecodeError> {
-        let Sps { width, height, .. } = *sps;
-        if u64::from(width) * u64::from(height) > self.max_pixels {
-            return Err(DecodeError::TooLarge { width, height, max_pixels: self.max_pixels });
-        }
-        if sps.interlaced {
-            return Err(DecodeError::Unsupported("interlaced video".into()));
-        }
-        // Baseline, Main, Extended, High and the base layers of the scalable ones.
-        if !matches!(sps.profile, 66 | 77 | 83 | 86 | 88 | 100) {
-            return Err(DecodeError::Unsupported(format!(
-                "profile {} ({})",
-                sps.profile, sps.codec
-            )));
-        }
+    /// Decodes a key frame at which decoding begins.
+    fn begin(&mut self, unit: &AccessUnit) -> Result<(), DecodeError> {
+        self.due.append(&mut self.order.drain());
+        self.awaiting_key = true;
+        let prepared = self.sequence.begin(unit)?;
+        self.order.begin(prepared.sps.reorder);
+        self.began = (!unit.is_idr()).then_some(unit.pts);
+        self.decode_prepared(&prepared.data, &prepared.sps, unit.pts)?;
+        self.awaiting_key = false;
         Ok(())
     }
 
-    fn decode_one(&mut self, unit: &AccessUnit) -> Result<(), DecodeError> {
-        let timestamp = unit.pts.cast_unsigned();
-        let (state, picture) = if unit.key {
-            let data = self.begin_sequence(unit)?;
-            self.raw.decode(&data, timestamp)
-        } else if self.awaiting_key {
-            return Err(DecodeError::AwaitingKey);
-        } else {
-            self.raw.decode(&unit.data, timestamp)
-        };
+    fn go_on(&mut self, unit: &AccessUnit) -> Result<(), DecodeError> {
+        let prepared = self.sequence.go_on(unit)?;
+        self.decode_prepared(&prepared.data, &prepared.sps, unit.pts)
+    }
+
+    fn decode_prepared(&mut self, data: &[u8], sps: &Sps, pts: i64) -> Result<(), DecodeError> {
+        let (state, picture) = self.raw.decode(data, pts.cast_unsigned());
         if let Some(damage) = damage(state) {
-            self.awaiting_key |= unit.referenced;
             return Err(DecodeError::Damaged(damage));
         }
-        self.awaiting_key = false;
         if let Some(picture) = picture {
-            let picture = self.finished(picture);
+            let picture = finished(picture, sps)?;
             self.due.append(&mut self.order.push(picture));
         }
         Ok(())
     }
+}
 
-    fn finished(&self, raw: RawPicture) -> Picture {
-        let RawPicture { width, height, planes, timestamp } = raw;
-        Picture::new(width, height, planes, self.colour, timestamp.cast_signed())
-            .expect("planes are copied to the size the decoder tells")
+/// The picture of what was decoded, which has to be of the size that was told.
+fn finished(raw: RawPicture, sps: &Sps) -> Result<Picture, DecodeError> {
+    /// Chroma without colour.
+    const GREY: u8 = 128;
+    let RawPicture { width, height, mut planes, timestamp } = raw;
+    if (width, height) != (sps.width, sps.height) {
+        let (found, told) = ((width, height), (sps.width, sps.height));
+        return Err(DecodeError::OtherSize { found, told });
     }
+    if sps.chroma == Chroma::Monochrome {
+        // The decoder leaves these planes as they were.
+        let grey = |plane: &bytes::Bytes| vec![GREY; plane.len()].into();
+        planes = Planes { u: grey(&planes.u), v: grey(&planes.v), ..planes };
+    }
+    Picture::new(width, height, planes, sps.colour, timestamp.cast_signed())
+        .map_err(|_| DecodeError::Damaged("its picture has no size"))
 }
 
 impl Decoder for OpenH264Decoder {

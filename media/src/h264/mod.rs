@@ -2,18 +2,24 @@
 
 pub mod annexb;
 mod assembly;
+mod bits;
 pub mod decode;
 pub mod encode;
+mod entry;
 pub mod nal;
 mod order;
 pub(crate) mod parameter_sets;
 mod profile;
 mod raw;
-mod slice;
+pub(crate) mod sei;
+mod sequence;
+pub(crate) mod slice;
 pub mod sps;
+pub mod support;
 
 pub use annexb::AnnexBReader;
 pub use assembly::built_with_assembly;
 pub use decode::{DecodeError, Decoder, OpenH264Decoder};
 pub use encode::{EncodeError, Encoder, EncoderConfig};
-pub use sps::{Sps, SpsError};
+pub use sps::{Chroma, Sps, SpsError};
+pub use support::Unsupported;

@@ -7,33 +7,32 @@
 //! it needs: so each sequence parameter set is handed over as one of Scalable Baseline (83), whose syntax is that of
 //! High. The decoder asks the profile for nothing else that matters: tools are told by the other fields.
 
+use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::rbsp::decode_nal;
 
-use super::nal::{NalType, nal_units, push_nal};
+use super::bits::{Places, Tracked, escaped, set_bits};
 
 const SCALABLE_BASELINE: u8 = 83;
 
-/// The access unit with its sequence parameter sets made Scalable Baseline; `None` when one is damaged.
-pub(super) fn without_reordering(annex_b: &[u8]) -> Option<Vec<u8>> {
-    let mut rewritten = Vec::with_capacity(annex_b.len() + 16);
-    for nal in nal_units(annex_b) {
-        if nal.unit_type() == NalType::Sps {
-            push_nal(&mut rewritten, &disguised(nal.bytes())?);
-        } else {
-            push_nal(&mut rewritten, nal.bytes());
-        }
-    }
-    Some(rewritten)
-}
-
-fn disguised(sps: &[u8]) -> Option<Vec<u8>> {
+/// The sequence parameter set as one of Scalable Baseline; `None` when it is damaged.
+pub(super) fn disguised(sps: &[u8]) -> Option<Vec<u8>> {
     let mut sps = sps.to_vec();
     match *sps.get(1)? {
         66 | SCALABLE_BASELINE => {}
-        100 | 86 => sps[1] = SCALABLE_BASELINE,
+        86 | 100 | 110 | 122 => sps[1] = SCALABLE_BASELINE,
         _ => sps = with_chroma_fields(&sps)?,
     }
     Some(sps)
+}
+
+/// The sequence parameter set as one of a stream in which frame numbers may be missing; `None` when it is damaged.
+pub(super) fn with_gaps(sps: &[u8]) -> Option<Vec<u8>> {
+    let mut payload = decode_nal(sps).ok()?.into_owned();
+    let mut places = Places::default();
+    SeqParameterSet::from_bits(Tracked::new(&payload, &mut places)).ok()?;
+    let place = places.of("gaps_in_frame_num_value_allowed_flag")?;
+    set_bits(&mut payload, place, 1, 1);
+    Some(escaped(sps[0], &payload))
 }
 
 /// Adds the fields that High has and Main has not: 4:2:0, 8 bits, no transform bypass, no scaling matrix
@@ -59,25 +58,10 @@ fn with_chroma_fields(sps: &[u8]) -> Option<Vec<u8>> {
     Some(escaped(sps[0], &payload))
 }
 
-/// A NAL unit with emulation prevention (ITU-T H.264 §7.4.1.1).
-fn escaped(header: u8, payload: &[u8]) -> Vec<u8> {
-    let mut nal = vec![header];
-    let mut zeros = 0;
-    for &byte in payload {
-        if zeros == 2 && byte <= 3 {
-            nal.push(3);
-            zeros = 0;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        nal.push(byte);
-    }
-    nal
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::h264::sps::Sps;
+    use crate::h264::sps::{self, Sps};
 
     /// Main profile, 768 × 432, made by x264.
     const MAIN: [u8; 24] = [
@@ -95,14 +79,17 @@ mod tests {
     }
 
     #[test]
-    fn what_would_look_like_a_start_code_is_escaped() {
-        assert_eq!(escaped(0x67, &[0, 0, 1, 0, 0, 0]), [0x67, 0, 0, 3, 1, 0, 0, 3, 0]);
-    }
-
-    #[test]
     fn a_cut_off_parameter_set_is_refused() {
         assert_eq!(disguised(&[0x67]), None);
         assert_eq!(disguised(&[0x67, 77, 0]), None);
         assert_eq!(disguised(&[0x67, 77, 0, 30, 0, 0]), None);
+    }
+
+    #[test]
+    fn only_the_flag_of_gaps_changes() {
+        let with = with_gaps(&MAIN[..23]).unwrap();
+        assert_eq!(Sps::from_nal(&with).unwrap(), Sps::from_nal(&MAIN[..23]).unwrap());
+        let gaps = |sps: &[u8]| sps::parse(sps).unwrap().gaps_in_frame_num_value_allowed_flag;
+        assert_eq!((gaps(&MAIN[..23]), gaps(&with)), (false, true));
     }
 }

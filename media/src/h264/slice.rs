@@ -2,12 +2,13 @@
 
 use h264_reader::Context;
 use h264_reader::nal::NalHeader;
-use h264_reader::nal::pps::PicParameterSet;
+use h264_reader::nal::pps::{PicParamSetId, PicParameterSet};
 use h264_reader::nal::slice::{FieldPic, PicOrderCountLsb, SliceHeader};
-use h264_reader::nal::sps::PicOrderCntType;
+use h264_reader::nal::sps::{PicOrderCntType, SeqParameterSet};
 use h264_reader::rbsp::{BitRead, BitReader, ByteReader};
 
-use super::nal::{Nal, NalType};
+use super::bits::{Places, Tracked};
+use super::nal::{Nal, NalType, nal_units};
 use super::sps;
 
 /// Reads slice headers with the parameter sets seen so far.
@@ -34,6 +35,21 @@ pub(super) struct Header {
     referenced: bool,
     idr_pic_id: Option<u32>,
     order: Order,
+}
+
+/// A slice header with the place of each field.
+pub(super) struct SlicePlaces<'a> {
+    pub(super) places: Places,
+    pub(super) frame_num: u16,
+    pub(super) sps: &'a SeqParameterSet,
+    pub(super) pps: &'a PicParameterSet,
+}
+
+/// Tells whether a slice refers to no other picture: an I slice (ITU-T H.264 table 7-6).
+pub(crate) fn is_intra(slice: Nal<'_>) -> bool {
+    let mut bits = BitReader::new(ByteReader::skipping_h264_header(slice.bytes()));
+    let kind = bits.read_ue("first_mb_in_slice").and_then(|_| bits.read_ue("slice_type"));
+    kind.is_ok_and(|kind| matches!(kind, 2 | 7))
 }
 
 /// How the picture's place in presentation order is told.
@@ -74,6 +90,32 @@ impl SliceReader {
             }
             _ => {}
         }
+    }
+
+    /// The number of the sequence parameter set that the first slice of an access unit refers to, by the parameter
+    /// sets that the access unit carries.
+    pub(super) fn first_parameter_set(annex_b: &[u8]) -> Option<u8> {
+        let mut reader = Self::default();
+        nal_units(annex_b).for_each(|nal| reader.observe(nal));
+        reader.parameter_set_of(nal_units(annex_b).find(|nal| nal.is_slice())?)
+    }
+
+    /// The number of the sequence parameter set that a slice refers to.
+    pub(super) fn parameter_set_of(&self, slice: Nal<'_>) -> Option<u8> {
+        let mut bits = BitReader::new(ByteReader::skipping_h264_header(slice.bytes()));
+        bits.read_ue("first_mb_in_slice").ok()?;
+        bits.read_ue("slice_type").ok()?;
+        let id = PicParamSetId::from_u32(bits.read_ue("pic_parameter_set_id").ok()?).ok()?;
+        Some(self.context.pps_by_id(id)?.seq_parameter_set_id.id())
+    }
+
+    /// Reads the header of a slice with the place of each field, given its payload.
+    pub(super) fn places(&self, slice: Nal<'_>, payload: &[u8]) -> Option<SlicePlaces<'_>> {
+        let mut places = Places::default();
+        let header = NalHeader::new(slice.bytes()[0]).ok()?;
+        let mut bits = Tracked::new(payload, &mut places);
+        let (slice, sps, pps) = SliceHeader::from_bits(&self.context, &mut bits, header).ok()?;
+        Some(SlicePlaces { places, frame_num: slice.frame_num, sps, pps })
     }
 
     /// Reads the header of a slice.

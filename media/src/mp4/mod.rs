@@ -19,7 +19,7 @@ use self::samples::Sample;
 use self::track::Track;
 use crate::access_unit::AccessUnit;
 use crate::h264::annexb::MAX_UNIT_BYTES;
-use crate::h264::nal::{Nal, NalType, push_nal};
+use crate::h264::nal::{Nal, push_nal};
 use crate::h264::sps::{Sps, SpsError};
 
 /// The largest table of contents taken; one of 24 hours at 60 per second has about 100 MB.
@@ -119,7 +119,8 @@ impl<R: Read + Seek> Mp4Video<R> {
         let data = self.annex_b(&bytes).ok_or_else(|| {
             Mp4Error::Damaged(format!("the lengths in access unit {index} do not fit it"))
         })?;
-        Ok(AccessUnit::from_annex_b(data, self.ticks(sample.shown), self.ticks(sample.decoded)))
+        let (pts, dts) = (self.ticks(sample.shown), self.ticks(sample.decoded));
+        Ok(AccessUnit::complete(data, &self.track.parameters, pts, dts))
     }
 
     /// Iterates over all access units from the first, in decoding order; ends after the first error.
@@ -138,25 +139,18 @@ impl<R: Read + Seek> Mp4Video<R> {
         Ok(bytes)
     }
 
-    /// Turns a sample's length-prefixed NAL units into Annex B, with parameter sets before a key frame's slices.
+    /// Turns a sample's length-prefixed NAL units into Annex B.
     fn annex_b(&self, sample: &[u8]) -> Option<Vec<u8>> {
         let mut data = Vec::with_capacity(sample.len() + 64);
-        let mut has_parameters = false;
         let mut rest = sample;
         while !rest.is_empty() {
             let (length, after) = rest.split_at_checked(self.track.length_size)?;
             let length = length.iter().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte));
             let (bytes, after) = after.split_at_checked(length)?;
             rest = after;
-            let Some(nal) = Nal::new(bytes) else {
-                continue;
-            };
-            has_parameters |= nal.unit_type() == NalType::Sps;
-            if nal.unit_type() == NalType::Idr && !has_parameters {
-                self.track.parameters.write(&mut data);
-                has_parameters = true;
+            if let Some(nal) = Nal::new(bytes) {
+                push_nal(&mut data, nal.bytes());
             }
-            push_nal(&mut data, nal.bytes());
         }
         Some(data)
     }

@@ -125,7 +125,7 @@ fn parameter_sets(config: &[u8]) -> Result<(ParameterSets, Sps), Mp4Error> {
             let length = usize::from(u16_at(config, at).ok_or_else(|| missing("avcC"))?);
             let bytes = config.get(at + 2..at + 2 + length).ok_or_else(|| missing("avcC"))?;
             let nal = Nal::new(bytes).ok_or_else(|| missing("avcC"))?;
-            sets.add(nal);
+            sets.observe(nal);
             first = first.or(Some(nal));
             at += 2 + length;
         }

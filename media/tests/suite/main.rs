@@ -10,5 +10,7 @@ mod annexb;
 mod clips;
 mod codec;
 mod container;
+mod ffmpeg;
+mod kinds;
 mod pictures;
 mod support;
