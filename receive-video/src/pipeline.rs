@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::own_thread::on_own_thread;
 use crate::retry::{Panicked, Retry};
 use crate::source::Address;
 use crate::stage::{LaneConfig, Stage};
@@ -187,7 +188,8 @@ impl OneStream {
             clock: Clock::system(),
             shutdown: self.shutdown.clone(),
         };
-        let received = receiver.receive().await;
+        let name = format!("source {}", self.id);
+        let received = on_own_thread(name, move || receiver.receive()).await?;
         let staged = tokio::task::spawn_blocking(move || thread.join()).await?;
         drained.cancel();
         while shippers.join_next().await.is_some() {}

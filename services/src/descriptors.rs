@@ -14,6 +14,8 @@ const BASE: u64 = 40;
 const DATABASE: u64 = 3;
 /// A stream beside its source: spool, lock, and the object that is being written.
 const STREAM: u64 = DATABASE + 2;
+/// A camera: its connection, both ends of the one behind which its bytes are bounded, and its async runtime.
+const CAMERA: u64 = 3 + 3;
 /// Connections to AWS for each queue: of its calls in flight, and to the store.
 const CONNECTIONS: u64 = 8;
 
@@ -72,8 +74,8 @@ fn needed(config: &Config, roles: Roles) -> u64 {
 fn source(stream: &StreamConfig) -> u64 {
     match stream.transport {
         _ if !stream.is_live() => 1,
-        Transport::Tcp => 1,
-        Transport::Udp => 3,
+        Transport::Tcp => CAMERA,
+        Transport::Udp => CAMERA + 2,
     }
 }
 
@@ -101,8 +103,8 @@ mod tests {
         let needed = |cameras, transport, receiver| {
             needed(&config(cameras, transport), Roles { receiver, workers })
         };
-        assert_eq!(needed(61, "tcp", receiver) - needed(60, "tcp", receiver), 6);
-        assert_eq!(needed(61, "udp", receiver) - needed(60, "udp", receiver), 8);
+        assert_eq!(needed(61, "tcp", receiver) - needed(60, "tcp", receiver), 11);
+        assert_eq!(needed(61, "udp", receiver) - needed(60, "udp", receiver), 13);
         assert_eq!(needed(61, "tcp", false), needed(0, "tcp", false));
     }
 

@@ -6,6 +6,7 @@ mod address;
 mod backoff;
 mod clock_map;
 mod error;
+mod relay;
 mod rtsp;
 mod timeline;
 mod units;

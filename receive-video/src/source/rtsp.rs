@@ -11,16 +11,17 @@ use media::h264::annexb::MAX_UNIT_BYTES;
 use media::h264::nal::nal_units;
 use retina::client::{
     Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
-    TcpTransportOptions, UdpTransportOptions,
+    TcpTransportOptions, Transport,
 };
 use retina::codec::{CodecItem, FrameFormat, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
-use services::config::Transport;
 use services::{CaptureTime, MediaTime};
+use url::Url;
 
 use super::address::RtspAddress;
 use super::clock_map::{ClockMap, Verdict, utc};
 use super::error::SourceError;
+use super::relay::Relay;
 use super::{Arrival, Incident};
 
 /// How long the goodbye to a server may take.
@@ -41,6 +42,7 @@ impl Sessions {
 /// A session that plays.
 pub(crate) struct RtspSource {
     session: Pin<Box<Demuxed>>,
+    relay: Relay,
     address: RtspAddress,
     clock_rate: i64,
     first: Option<i64>,
@@ -57,21 +59,18 @@ impl RtspSource {
         address: &RtspAddress,
         sessions: &Sessions,
     ) -> Result<Self, SourceError> {
-        let options = SessionOptions::default()
-            .creds(address.credentials.clone())
-            .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")).to_owned())
-            .session_group(Arc::clone(&sessions.0));
-        let failed = |error| rtsp_error(address, &error);
-        let mut session = Session::describe(address.url.clone(), options).await.map_err(failed)?;
-        let video = choose_video(&session)?;
-        let clock_rate = i64::from(session.streams()[video].clock_rate_hz()).max(1);
-        let setup = SetupOptions::default()
-            .transport(transport(address.transport))
-            .frame_format(FrameFormat::SIMPLE);
-        session.setup(video, setup).await.map_err(failed)?;
-        let playing = session.play(PlayOptions::default()).await.map_err(failed)?;
-        Ok(Self {
-            session: Box::pin(playing.demuxed().map_err(failed)?),
+        let mut relay = Relay::start(address).await?;
+        match begin(relay.url(), sessions).await {
+            Ok((session, clock_rate)) => Ok(Self::playing(session, relay, clock_rate, address)),
+            Err(NotBegun::Unfit(error)) => Err(error),
+            Err(NotBegun::Failed(error)) => Err(ended(&mut relay, address, Some(&error)).await),
+        }
+    }
+
+    fn playing(session: Demuxed, relay: Relay, clock_rate: i64, address: &RtspAddress) -> Self {
+        Self {
+            session: Box::pin(session),
+            relay,
             address: address.clone(),
             clock_rate,
             first: None,
@@ -80,7 +79,7 @@ impl RtspSource {
             verdict: None,
             incidents: Vec::new(),
             reports: 0,
-        })
+        }
     }
 
     /// Gives the next access unit.
@@ -90,14 +89,17 @@ impl RtspSource {
                 Some(Ok(CodecItem::VideoFrame(frame))) => return self.arrival(frame),
                 Some(Ok(CodecItem::Rtcp(packet))) => self.report(&packet),
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(rtsp_error(&self.address, &error)),
-                None => return Err(SourceError::end_of_stream()),
+                Some(Err(error)) => {
+                    return Err(ended(&mut self.relay, &self.address, Some(&error)).await);
+                }
+                None => return Err(ended(&mut self.relay, &self.address, None).await),
             }
         }
     }
 
     /// Gives what happened since the last call.
     pub(crate) fn incidents(&mut self) -> Vec<Incident> {
+        self.incidents.extend(self.relay.incidents());
         std::mem::take(&mut self.incidents)
     }
 
@@ -191,16 +193,52 @@ fn choose_video(session: &Session<Described>) -> Result<usize, SourceError> {
     }
 }
 
-fn transport(transport: Transport) -> retina::client::Transport {
-    match transport {
-        Transport::Tcp => retina::client::Transport::Tcp(TcpTransportOptions::default()),
-        Transport::Udp => retina::client::Transport::Udp(UdpTransportOptions::default()),
+/// Why a session does not play.
+enum NotBegun {
+    /// The RTSP library failed.
+    Failed(retina::Error),
+    /// What the camera has is not what is wanted.
+    Unfit(SourceError),
+}
+
+impl From<retina::Error> for NotBegun {
+    fn from(error: retina::Error) -> Self {
+        Self::Failed(error)
     }
 }
 
-fn rtsp_error(address: &RtspAddress, error: &retina::Error) -> SourceError {
-    let text = address.hidden_in(&error.to_string());
-    SourceError::rtsp(error.status_code(), address.credentials.is_some(), &text)
+/// Has a camera play: gives the session, and the ticks of its clock in a second.
+async fn begin(url: &Url, sessions: &Sessions) -> Result<(Demuxed, i64), NotBegun> {
+    let options = SessionOptions::default()
+        .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")).to_owned())
+        .session_group(Arc::clone(&sessions.0));
+    let mut session = Session::describe(url.clone(), options).await?;
+    let video = choose_video(&session).map_err(NotBegun::Unfit)?;
+    let clock_rate = i64::from(session.streams()[video].clock_rate_hz()).max(1);
+    // Whatever the camera does, from the relay it comes by TCP.
+    let setup = SetupOptions::default()
+        .transport(Transport::Tcp(TcpTransportOptions::default()))
+        .frame_format(FrameFormat::SIMPLE);
+    session.setup(video, setup).await?;
+    let playing = session.play(PlayOptions::default()).await?;
+    Ok((playing.demuxed()?, clock_rate))
+}
+
+/// Why a session ended: the bound that was broken, if it was, is the cause of what the library says.
+async fn ended(
+    relay: &mut Relay,
+    address: &RtspAddress,
+    error: Option<&retina::Error>,
+) -> SourceError {
+    let status = error.and_then(retina::Error::status_code);
+    if status.is_none()
+        && let Some(breach) = relay.breach().await
+    {
+        return breach.into();
+    }
+    let Some(error) = error else { return SourceError::end_of_stream() };
+    let text = address.hidden_in(&relay.hidden_in(&error.to_string()));
+    SourceError::rtsp(status, address.credentials.is_some(), &text)
 }
 
 /// Refuses what no file may hold either.

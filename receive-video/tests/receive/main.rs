@@ -11,5 +11,6 @@ mod crash;
 mod faults;
 mod files;
 mod gstreamer;
+mod hostile;
 mod shipping;
 mod site;

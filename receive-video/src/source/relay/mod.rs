@@ -1,0 +1,121 @@
+//! A relay of our own between the RTSP library and a camera: bytes are bounded before the library sees them.
+//!
+//! The library opens its connection itself, bounds neither a message nor an access unit, and reads what does not end
+//! anew at each read. So it is given an address on this machine, behind which everything that a camera sends has its
+//! bound ([`breach`]); what breaks one ends the session with an error that says which. The relay also does what the
+//! library cannot: it proves the login, which the library never gets, follows redirects, and puts packets that come
+//! by UDP in order.
+//!
+//! `framing`, `conversation`, `video`, `reorder` and `pace` decide without I/O; `link` holds the sockets.
+
+mod breach;
+mod conversation;
+mod framing;
+mod head;
+mod link;
+mod login;
+mod pace;
+mod payload;
+mod reorder;
+mod rtp;
+mod udp;
+mod urls;
+mod video;
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::Incident;
+use super::address::RtspAddress;
+use super::error::SourceError;
+use breach::Breach;
+use link::Link;
+use urls::Prefix;
+
+/// RTSP's port where a URL names none (RFC 2326 §3.2).
+const PORT: u16 = 554;
+/// How long a relay whose connection has ended may take to say why.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// A relay that runs until the library closes its connection, or the camera does, or breaks a bound.
+#[derive(Debug)]
+pub(super) struct Relay {
+    prefix: Prefix,
+    url: Url,
+    notes: Notes,
+    ended: JoinHandle<Result<(), Breach>>,
+}
+
+/// What happened to a session without ending it.
+#[derive(Clone, Debug, Default)]
+struct Notes(Arc<Mutex<Vec<Incident>>>);
+
+impl Notes {
+    /// Takes note of something, the first time that it happens.
+    fn once(&self, kind: &'static str, words: &str, told: &mut bool) {
+        if !std::mem::replace(told, true) {
+            let incident = Incident { kind, words: words.to_owned() };
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(incident);
+        }
+    }
+}
+
+impl Relay {
+    /// Connects to a camera, and waits for the library.
+    ///
+    /// # Errors
+    /// The camera cannot be connected to.
+    pub(super) async fn start(address: &RtspAddress) -> Result<Self, SourceError> {
+        let camera = connect(&address.url).await?;
+        let here = |error| Breach::io("open a port for the relay", &error);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(here)?;
+        let port = listener.local_addr().map_err(here)?.port();
+        let prefix = Prefix::new(port, &format!("{:032x}", rand::random::<u128>()));
+        let local = Url::parse(&prefix.before(address.url.as_str()));
+        let url = local.map_err(|error| Breach::Io(format!("name the relay: {error}")))?;
+        let notes = Notes::default();
+        let link = Link::new(camera, address, prefix.clone(), notes.clone())?;
+        let ended = tokio::spawn(link.run(listener));
+        Ok(Self { prefix, url, notes, ended })
+    }
+
+    /// What the library connects to.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// A text of the library in which the camera's URLs are as the camera has them.
+    pub(super) fn hidden_in(&self, text: &str) -> String {
+        self.prefix.hidden_in(text)
+    }
+
+    /// Gives what happened since the last call.
+    pub(super) fn incidents(&self) -> Vec<Incident> {
+        std::mem::take(&mut *self.notes.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why the relay ended the session, if it did: asked when the library has lost its connection.
+    pub(super) async fn breach(&mut self) -> Option<Breach> {
+        match tokio::time::timeout(LAST_WORDS, &mut self.ended).await {
+            Ok(Ok(ended)) => ended.err(),
+            Ok(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+}
+
+/// Connects to where a URL points.
+async fn connect(url: &Url) -> Result<TcpStream, Breach> {
+    let port = url.port().unwrap_or(PORT);
+    let host = url.host_str().unwrap_or_default();
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let failed = |error| Breach::io(&format!("unable to connect to {host}:{port}"), &error);
+    let camera = TcpStream::connect((name, port)).await.map_err(failed)?;
+    camera.set_nodelay(true).map_err(failed)?;
+    Ok(camera)
+}
