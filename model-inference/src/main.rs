@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut overrides = Overrides::default();
     if let Some(data) = &arguments.data {
-        overrides.set("--data", &["data"], data.display().to_string());
+        overrides.set_path("--data", &["data"], data);
     }
     if let Some(worker) = &arguments.worker {
         overrides.set("--worker", &["infer", "worker"], worker);

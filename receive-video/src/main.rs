@@ -74,8 +74,7 @@ async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
     let mut overrides = Overrides::default();
     if let Some(data) = &arguments.data {
-        let data = data.to_str().context("--data: the path is not UTF-8")?;
-        overrides.set("--data", &["data"], data);
+        overrides.set_path("--data", &["data"], data);
     }
     let file = find_file(arguments.config.as_deref());
     let mut config = load(file.as_deref(), &overrides)?;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::time::CaptureTime;
+
 /// A name that is not allowed, with the rule it breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {found:?} is not allowed: {rule}")]
@@ -101,6 +103,13 @@ name!(
 )]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// When the connection began.
+    pub fn begin(self) -> CaptureTime {
+        CaptureTime(i64::try_from(self.0).unwrap_or(i64::MAX).saturating_mul(1_000))
+    }
+}
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

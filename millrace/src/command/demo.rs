@@ -103,9 +103,9 @@ fn scene() -> CameraConfig {
 /// Five frames a second, answered within half a second or so.
 fn configuration(url: &str, model: &Path, data: &Path) -> anyhow::Result<Config> {
     let mut flags = Overrides::default();
-    flags.set("demo", &["data"], data.to_string_lossy());
+    flags.set_path("demo", &["data"], data);
     flags.set("demo", &["streams", "scene", "url"], url);
-    flags.set("demo", &["models", "shapes", "path"], model.to_string_lossy());
+    flags.set_path("demo", &["models", "shapes", "path"], model);
     for (key, value) in [("every", "200ms"), ("pick", "exact"), ("max_delay", "200ms")] {
         flags.set("demo", &["models", "shapes", "sample", key], value);
     }

@@ -130,7 +130,7 @@ fn configuration(args: &RunArgs, data: &Path) -> anyhow::Result<Config> {
     let (video, file) = (&args.video, Path::new(&args.model));
     let stream = name_of(video);
     let mut flags = Overrides::default();
-    flags.set("--data", &["data"], text(data));
+    flags.set_path("--data", &["data"], data);
     flags.set("VIDEO", &["streams", &stream, "url"], format!("file:{}", text(video)));
     let is_like_a_path = args.model.contains(['.', '/']) && !args.model.starts_with("sleep:");
     let (kind, manifest) = if file.exists() || is_like_a_path {
@@ -141,7 +141,7 @@ fn configuration(args: &RunArgs, data: &Path) -> anyhow::Result<Config> {
     let model = manifest.name.map_or_else(|| name_of(file), |name| name.to_string());
     flags.set("--model", &["models", &model, kind], &args.model);
     if let Some(manifest) = &args.manifest {
-        flags.set("--manifest", &["models", &model, "manifest"], text(manifest));
+        flags.set_path("--manifest", &["models", &model, "manifest"], manifest);
     }
     if let Some(every) = &args.every {
         flags.set("--every", &["models", &model, "sample", "every"], every);

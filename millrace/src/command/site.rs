@@ -50,7 +50,7 @@ impl SiteArgs {
     fn overrides(&self) -> Overrides {
         let mut overrides = Overrides::default();
         if let Some(data) = &self.data {
-            overrides.set("--data", &["data"], data.to_string_lossy());
+            overrides.set_path("--data", &["data"], data);
         }
         overrides
     }
@@ -65,8 +65,9 @@ pub(crate) fn own_folder(named: Option<&Path>, purpose: &str) -> anyhow::Result<
 }
 
 fn new_folder(root: &Path, purpose: &str, now: jiff::Timestamp) -> anyhow::Result<PathBuf> {
-    let first = root.join(format!("{purpose}-{}", now.strftime("%Y%m%d-%H%M%S")));
-    let later = (2..).map(|nth| PathBuf::from(format!("{}-{nth}", first.display())));
+    let name = format!("{purpose}-{}", now.strftime("%Y%m%d-%H%M%S"));
+    let first = root.join(&name);
+    let later = (2..).map(|nth| first.with_file_name(format!("{name}-{nth}")));
     std::fs::create_dir_all(root).with_context(|| format!("make data folder {root:?}"))?;
     for folder in iter::once(first.clone()).chain(later) {
         match std::fs::create_dir(&folder) {

@@ -2,6 +2,7 @@
 //! file, the file over the defaults.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::check::{Checked, check};
@@ -18,6 +19,9 @@ const PREFIX: &str = "MILLRACE_";
 /// Variables with the prefix that are no keys: the programs read them themselves.
 const NOT_KEYS: [&str; 3] = ["MILLRACE_CONFIG", "MILLRACE_LOG", "MILLRACE_LOG_FORMAT"];
 
+/// What is wrong with a variable that sets a key.
+const NO_TEXT: &str = "it is not UTF-8: a path that is none has to come by its flag";
+
 /// The configuration file of a folder.
 const FILE: &str = "millrace.toml";
 
@@ -25,6 +29,8 @@ const FILE: &str = "millrace.toml";
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     entries: Vec<(String, Vec<String>, String)>,
+    /// Paths that no text holds.
+    paths: Vec<(Vec<String>, PathBuf)>,
 }
 
 impl Overrides {
@@ -33,6 +39,15 @@ impl Overrides {
         let path = path.iter().map(|&piece| piece.to_owned()).collect();
         self.entries.push((flag.to_owned(), path, value.into()));
         self
+    }
+
+    /// Sets the key at `key` to a path, which need not be UTF-8.
+    pub fn set_path(&mut self, flag: &str, key: &[&str], path: &Path) -> &mut Self {
+        let keys = key.iter().map(|&piece| piece.to_owned()).collect();
+        if path.to_str().is_none() {
+            self.paths.push((keys, path.to_owned()));
+        }
+        self.set(flag, key, path.to_string_lossy())
     }
 }
 
@@ -108,7 +123,7 @@ fn load_keys(
 ) -> Result<Config, ConfigError> {
     let text = file.map(|file| Ok((read(file)?, file))).transpose()?;
     let text = text.as_ref().map(|(text, file)| (text.as_str(), *file));
-    parse_keys(text, &environment(), overrides, is_wanted, check)
+    parse_keys(text, &environment()?, overrides, is_wanted, check)
 }
 
 fn parse_keys(
@@ -127,17 +142,22 @@ fn parse_keys(
     lay_over(&mut tree, environment, overrides);
     tree.keep_only(&is_wanted);
     tree.hide_secrets();
-    settle_by(&tree, text.map(|(_, file)| file), check)
+    settle_by(&tree, text.map(|(_, file)| file), overrides, check)
 }
 
 /// Gives a tree its types, and checks what they mean together.
-pub(super) fn settle(tree: &Node, file: Option<&Path>) -> Result<Config, ConfigError> {
-    settle_by(tree, file, check)
+pub(super) fn settle(
+    tree: &Node,
+    file: Option<&Path>,
+    overrides: &Overrides,
+) -> Result<Config, ConfigError> {
+    settle_by(tree, file, overrides, check)
 }
 
 fn settle_by(
     tree: &Node,
     file: Option<&Path>,
+    overrides: &Overrides,
     check: impl Fn(&Config) -> Checked,
 ) -> Result<Config, ConfigError> {
     let mut config: Config = decode(tree)?;
@@ -146,7 +166,12 @@ fn settle_by(
         ConfigError::new(tree.place_of(&path).clone(), path, hide_found(problem, hidden))
     })?;
     if let Some(file) = file {
-        resolve_paths(&mut config, tree, file.parent().unwrap_or(Path::new("")));
+        resolve_paths(&mut config, tree, file.parent().unwrap_or(Path::new("")))?;
+    }
+    for (key, path) in &overrides.paths {
+        if let Some(place) = path_at(&mut config, key) {
+            place.clone_from(path);
+        }
     }
     Ok(config)
 }
@@ -157,11 +182,42 @@ pub fn schema_json() -> String {
     serde_json::to_string_pretty(&schema).expect("a schema is plain JSON")
 }
 
-/// The environment's variables that are text; others cannot be keys or fill strings.
-pub(super) fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The variables of this process that are text; others cannot fill strings.
+///
+/// # Errors
+/// When one that sets a key is no text.
+pub(super) fn environment() -> Result<BTreeMap<String, String>, ConfigError> {
+    texts(std::env::vars_os())
+}
+
+fn texts(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let mut texts = BTreeMap::new();
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => _ = texts.insert(name, value),
+            Err(_) if key_path(&name).is_some() => {
+                let place = Place::Environment(name);
+                return Err(ConfigError::new(place, Vec::new(), Problem::Rule(NO_TEXT.to_owned())));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(texts)
+}
+
+/// The key's path in the configuration, where a path need not be UTF-8.
+fn path_at<'a>(config: &'a mut Config, key: &[String]) -> Option<&'a mut PathBuf> {
+    match key.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["data"] => Some(&mut config.data),
+        ["models", name, "path"] => config.models.get_mut(&name.parse().ok()?)?.path.as_mut(),
+        ["models", name, "manifest"] => {
+            config.models.get_mut(&name.parse().ok()?)?.manifest.as_mut()
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn lay_over(
@@ -195,7 +251,11 @@ fn key_path(variable: &str) -> Option<Vec<String>> {
     Some(path.split("__").map(str::to_ascii_lowercase).collect())
 }
 
-fn resolve_paths(config: &mut Config, tree: &Node, folder: &Path) {
+/// Makes the file's relative paths relative to its folder.
+///
+/// # Errors
+/// When a URL would have to hold a folder that is not UTF-8.
+fn resolve_paths(config: &mut Config, tree: &Node, folder: &Path) -> Result<(), ConfigError> {
     let in_file = |path: &[&str]| {
         let path: Vec<String> = path.iter().map(|&piece| piece.to_owned()).collect();
         !matches!(tree.place_of(&path), Place::Environment(_) | Place::Flag(_))
@@ -217,7 +277,56 @@ fn resolve_paths(config: &mut Config, tree: &Node, folder: &Path) {
     for (id, stream) in &mut config.streams {
         let path = stream.url.strip_prefix("file:").filter(|path| !path.starts_with("//"));
         if let Some(path) = path.filter(|_| in_file(&["streams", id.as_str(), "url"])) {
-            stream.url = format!("file:{}", folder.join(path).display());
+            let key = ["streams", id.as_str(), "url"].map(str::to_owned).to_vec();
+            let joined = folder.join(path).into_os_string().into_string().map_err(|path| {
+                let rule = format!("{path:?} is not UTF-8, as a URL has to be");
+                ConfigError::new(tree.place_of(&key).clone(), key, Problem::Rule(rule))
+            })?;
+            stream.url = format!("file:{joined}");
         }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    /// A path in Latin 1.
+    fn latin() -> &'static Path {
+        Path::new(OsStr::from_bytes(b"d\xe9p\xf4t"))
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf_8_comes_by_its_flag_as_it_is() {
+        let mut overrides = Overrides::default();
+        overrides.set_path("--data", &["data"], latin());
+        let config = parse(None, &BTreeMap::new(), &overrides).unwrap();
+        assert_eq!(config.data, latin());
+        let file = latin().join("millrace.toml");
+        let config = parse(Some(("", &file)), &BTreeMap::new(), &Overrides::default()).unwrap();
+        assert_eq!(config.data, latin().join("data"));
+    }
+
+    #[test]
+    fn a_url_does_not_change_a_folder_that_is_not_utf_8() {
+        let (file, text) = (latin().join("m.toml"), "[streams.gate]\nurl = \"file:clip.mp4\"");
+        let error = parse(Some((text, &file)), &BTreeMap::new(), &Overrides::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("streams.gate.url") && error.contains("is not UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_utf_8_is_not_left_out() {
+        let variable = |name: &str| (OsString::from(name), latin().as_os_str().to_owned());
+        let error = texts([variable("MILLRACE_DATA")].into_iter()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("environment variable MILLRACE_DATA: it is not UTF-8"),
+            "{error}"
+        );
+        assert!(texts([variable("HOME")].into_iter()).unwrap().is_empty());
     }
 }

@@ -29,7 +29,10 @@ pub fn survey(file: Option<&Path>, overrides: &Overrides) -> Survey {
         Err(error) => return Survey { mistakes: vec![error], ..Survey::default() },
     };
     let text = text.as_ref().map(|(text, file)| (text.as_str(), *file));
-    survey_text(text, &environment(), overrides)
+    match environment() {
+        Ok(environment) => survey_text(text, &environment, overrides),
+        Err(error) => Survey { mistakes: vec![error], ..Survey::default() },
+    }
 }
 
 /// Does what [`survey`] does with a text (and the name of its file) and an environment already read.
@@ -66,7 +69,7 @@ impl Survey {
         lay_over(&mut filled, environment, overrides);
         filled.hide_secrets();
         loop {
-            match settle(&filled, file) {
+            match settle(&filled, file, overrides) {
                 Ok(config) => break self.config = Some(config),
                 Err(error) => {
                     if !self.leave_out(error, &mut filled) {

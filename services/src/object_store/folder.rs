@@ -47,7 +47,7 @@ impl FolderStore {
 
     /// The store under the name that messages know it by.
     pub fn into_bucket(self, name: impl Into<String>) -> Bucket {
-        let uri = format!("file://{}", percent_encode(&self.folder.root.to_string_lossy()));
+        let uri = format!("file://{}", percent_encode(&self.folder.root));
         Bucket { name: name.into(), uri, store: Arc::new(self) }
     }
 
@@ -204,9 +204,10 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Writes a path as a URI's (RFC 3986 §2).
-fn percent_encode(path: &str) -> String {
+fn percent_encode(path: &Path) -> String {
+    let path = path.as_os_str().as_encoded_bytes();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    path.bytes().fold(String::with_capacity(path.len()), |mut uri, byte| {
+    path.iter().fold(String::with_capacity(path.len()), |mut uri, &byte| {
         if plain(byte) {
             uri.push(char::from(byte));
         } else {
@@ -267,5 +268,12 @@ mod tests {
         let store = FolderStore::open(root.path().join("with space")).unwrap();
         let uri = store.into_bucket("objects").object_uri("a/b.jpg");
         assert!(uri.starts_with("file:///") && uri.ends_with("/with%20space/a/b.jpg"), "{uri}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_utf_8_keeps_its_bytes() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = std::ffi::OsStr::from_bytes(b"gr\xfcn#1");
+        assert_eq!(percent_encode(Path::new(name)), "gr%FCn%231");
     }
 }
