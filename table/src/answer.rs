@@ -1,6 +1,7 @@
 //! What a query found: columns at once, rows in batches as they come, and typed reading of them.
 
 use std::fmt;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -8,13 +9,16 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use datafusion::arrow::compute::cast;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 
 use crate::error::QueryError;
 
 /// What an adapter sends: batches, then `None`, so that an end can be told from a producer that died.
-pub(crate) type BatchSender = mpsc::Sender<Result<Option<RecordBatch>, QueryError>>;
+pub(crate) type Sent = Result<Option<RecordBatch>, QueryError>;
+/// The way of an adapter's batches.
+pub(crate) type BatchSender = mpsc::Sender<Sent>;
 /// The other end of a [`BatchSender`].
-pub(crate) type BatchReceiver = mpsc::Receiver<Result<Option<RecordBatch>, QueryError>>;
+pub(crate) type BatchReceiver = mpsc::Receiver<Sent>;
 
 /// The answer to a query: its columns, and its rows in batches as they are found.
 ///
@@ -24,16 +28,29 @@ pub struct Answer {
     batches: BatchReceiver,
     ended: bool,
     scanned_bytes: Option<u64>,
+    time: Option<Allowance>,
+}
+
+/// The time that an engine may take for an answer.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    all: Duration,
+    left: Duration,
 }
 
 impl Answer {
     pub(crate) fn new(columns: SchemaRef, batches: BatchReceiver) -> Self {
-        Self { columns, batches, ended: false, scanned_bytes: None }
+        Self { columns, batches, ended: false, scanned_bytes: None, time: None }
     }
 
     /// The same answer, for which so many bytes were read that somebody pays for.
     pub(crate) fn with_scanned_bytes(self, bytes: u64) -> Self {
         Self { scanned_bytes: Some(bytes), ..self }
+    }
+
+    /// The same answer, for whose rows the engine may take `left` of the time `all`.
+    pub(crate) fn within(self, all: Duration, left: Duration) -> Self {
+        Self { time: Some(Allowance { all, left }), ..self }
     }
 
     /// The bytes that were read for it, where they have a price.
@@ -54,14 +71,24 @@ impl Answer {
         if self.ended {
             return None;
         }
-        let item = match self.batches.recv().await {
-            Some(Ok(Some(batch))) => return Some(Ok(batch)),
-            Some(Ok(None)) => None,
-            Some(Err(error)) => Some(Err(error)),
-            None => Some(Err(QueryError::Stopped)),
+        let item = match self.receive().await {
+            Ok(Some(Ok(Some(batch)))) => return Some(Ok(batch)),
+            Ok(Some(Ok(None))) => None,
+            Ok(Some(Err(error))) | Err(error) => Some(Err(error)),
+            Ok(None) => Some(Err(QueryError::Stopped)),
         };
         self.ended = true;
+        self.batches.close();
         item
+    }
+
+    /// Waits for what the engine sends, no longer than it may take.
+    async fn receive(&mut self) -> Result<Option<Sent>, QueryError> {
+        let Some(time) = &mut self.time else { return Ok(self.batches.recv().await) };
+        let started = Instant::now();
+        let received = timeout(time.left, self.batches.recv()).await;
+        time.left = time.left.saturating_sub(started.elapsed());
+        received.map_err(|_| QueryError::TooLong(time.all))
     }
 
     /// Waits for all rows and holds them: for answers that are known to be small.
@@ -91,6 +118,11 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The rows of one batch.
+    pub fn of(batch: RecordBatch) -> Self {
+        Self { columns: batch.schema(), batches: vec![batch] }
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()

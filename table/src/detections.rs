@@ -18,6 +18,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::object_store::local::LocalFileSystem;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use services::delivery::{arrow_schema, table_schema};
@@ -30,19 +31,29 @@ pub(crate) struct Detections {
     schema: SchemaRef,
     partition_columns: Vec<FieldRef>,
     files: Vec<FiledRows>,
+    store: Option<Arc<LocalFileSystem>>,
     buffered: RecordBatch,
 }
 
 impl Detections {
-    /// The rows of `files` and `buffered`; the latter has the columns of [`table_schema`].
-    pub(crate) fn new(files: Vec<FiledRows>, buffered: RecordBatch) -> Self {
+    /// The rows of `files`, which are in `store`, and `buffered`; the latter has the columns of [`table_schema`].
+    pub(crate) fn new(
+        files: Vec<FiledRows>,
+        store: Option<LocalFileSystem>,
+        buffered: RecordBatch,
+    ) -> Self {
         let schema = table_schema();
         let partition_columns = PARTITION_COLUMNS
             .iter()
             .filter_map(|name| schema.column_with_name(name))
             .map(|(index, _)| Arc::clone(&schema.fields()[index]))
             .collect();
-        Self { schema, partition_columns, files, buffered }
+        Self { schema, partition_columns, files, store: store.map(Arc::new), buffered }
+    }
+
+    /// Where the files are, if there are any.
+    pub(crate) fn store(&self) -> Option<Arc<LocalFileSystem>> {
+        self.store.clone()
     }
 
     /// The files that may have rows for which all `filters` hold.
@@ -87,16 +98,18 @@ impl Detections {
             .with_table_partition_cols(self.partition_columns.clone())
             .build();
         let files = files.into_iter().map(partitioned).collect();
-        let scan = FileScanConfigBuilder::new(
-            ObjectStoreUrl::local_filesystem(),
-            Arc::new(ParquetSource::new(schema)),
-        )
-        .with_file_groups(FileGroup::new(files).split_files(groups))
-        .with_projection_indices(projection.cloned())?
-        .with_limit(limit)
-        .build();
+        let scan = FileScanConfigBuilder::new(filed(), Arc::new(ParquetSource::new(schema)))
+            .with_file_groups(FileGroup::new(files).split_files(groups))
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
         Ok(DataSourceExec::from_data_source(scan))
     }
+}
+
+/// The name by which the engine finds the [`store`](crate::files::store) of a query.
+pub(crate) fn filed() -> ObjectStoreUrl {
+    ObjectStoreUrl::parse("table://filed").expect("the name is a scheme and a host")
 }
 
 fn decided_by_partition(filter: &Expr) -> bool {

@@ -99,7 +99,7 @@ impl EmbeddedTable {
             .map_err(|error| PortError::new(ErrorKind::Unavailable, attempt(), error))?;
         let runtime = runtime().map_err(|error| PortError::io(attempt(), error))?;
         Ok(Self {
-            moment: Moment::Now(data.buffer()),
+            moment: Moment::now(data.buffer()),
             limits,
             environment,
             runtime: Some(runtime),
@@ -112,7 +112,7 @@ impl EmbeddedTable {
     /// # Errors
     /// When the buffer cannot be read.
     pub fn hold(mut self) -> Result<Self, PortError> {
-        self.moment = self.moment.hold()?;
+        self.moment = self.moment.clone().hold()?;
         Ok(self)
     }
 

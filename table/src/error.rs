@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use services::PortError;
 
@@ -30,6 +31,11 @@ pub enum QueryError {
         "run query: it needs more than the {0} that queries may use, expected fewer rows: filter by stream or captured_at"
     )]
     TooLarge(Limits),
+    /// The engine took longer than the query may.
+    #[error(
+        "run query: it was not answered within {0:?}, expected fewer rows (filter by stream or captured_at) or more time"
+    )]
+    TooLong(Duration),
     /// The query failed on the rows' values: a division by zero, a text that is no number.
     #[error("run query: {cause}")]
     Failed {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::{self, ObjectMeta};
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use services::{ErrorKind, PortError};
@@ -21,16 +22,18 @@ pub(crate) struct FiledRows {
 }
 
 impl FiledRows {
-    /// Looks at the file at `path`.
+    /// Looks at the file at `path`, which lies below the table's folder `root`.
     ///
     /// # Errors
     /// When it is not there, or its path has no `dt=…/hour=…`.
-    pub(crate) fn look(path: &Path) -> Result<Self, PortError> {
+    pub(crate) fn look(root: &Path, path: &Path) -> Result<Self, PortError> {
         let attempt = || format!("read rows of {path:?}");
         let found = std::fs::metadata(path).map_err(|error| PortError::io(attempt(), error))?;
         let modified = found.modified().map_err(|error| PortError::io(attempt(), error))?;
-        let location = object_store::path::Path::from_absolute_path(path)
-            .map_err(|error| PortError::new(ErrorKind::Invalid, attempt(), error))?;
+        let location = location(root, path).ok_or_else(|| {
+            let cause = format!("its path is not one of the table in {root:?}");
+            PortError::because(ErrorKind::Corrupt, attempt(), cause)
+        })?;
         let partition = partition(path).ok_or_else(|| {
             let cause = "its path has no dt=…/hour=…, expected both";
             PortError::because(ErrorKind::Corrupt, attempt(), cause)
@@ -44,6 +47,22 @@ impl FiledRows {
         });
         Ok(Self { file, partition })
     }
+}
+
+/// The file as the [`store`] of its table's folder knows it: the folder's own path stays out of it, for the engine's
+/// paths hold neither `..` nor what is not UTF-8.
+fn location(root: &Path, path: &Path) -> Option<object_store::path::Path> {
+    object_store::path::Path::parse(path.strip_prefix(root).ok()?.to_str()?).ok()
+}
+
+/// The files of a table's folder, as the engine reads them.
+///
+/// # Errors
+/// When there is no such folder.
+pub(crate) fn store(root: &Path) -> Result<LocalFileSystem, PortError> {
+    LocalFileSystem::new_with_prefix(root).map_err(|error| {
+        PortError::new(ErrorKind::Unavailable, format!("open folder {root:?}"), error)
+    })
 }
 
 fn partition(path: &Path) -> Option<[String; 2]> {

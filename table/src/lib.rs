@@ -29,24 +29,29 @@ mod detections;
 mod embedded;
 mod error;
 mod files;
+mod functions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod print;
 mod query;
+mod range;
 mod sql;
 mod translate;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use services::config::{Backend, Config};
 use services::{DataFolder, PortError};
+use tokio::time::{Instant, timeout};
 
 pub use answer::{Answer, Rows};
 pub use athena::AthenaTable;
 pub use audit::{AnsweredFrames, answered};
 pub use embedded::{EmbeddedTable, Limits};
 pub use error::{Position, QueryError, SqlError};
+pub use range::TimeRange;
 pub use sql::{NAMED_QUERIES, NamedQuery, VIEWS, View, named_query};
 
 /// Answers SQL over the rows. The crate's page tells its contract.
@@ -61,6 +66,20 @@ pub trait Table: fmt::Debug + Send + Sync {
 
     /// Waits until the queries whose answers were dropped have ended, where they run elsewhere.
     async fn idle(&self) {}
+}
+
+/// Asks a question that may take the engine `time` in all; how long the answer's reader takes does not count.
+///
+/// # Errors
+/// As [`Table::query`], and [`QueryError::TooLong`].
+pub async fn query_within(
+    table: &dyn Table,
+    sql: &str,
+    time: Duration,
+) -> Result<Answer, QueryError> {
+    let started = Instant::now();
+    let answer = timeout(time, table.query(sql)).await.map_err(|_| QueryError::TooLong(time))??;
+    Ok(answer.within(time, time.saturating_sub(started.elapsed())))
 }
 
 /// Opens the table of the backend that the configuration names.

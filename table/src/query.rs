@@ -1,7 +1,7 @@
 //! One query from its text to its last batch, on the table's own threads.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -20,10 +20,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::BatchSender;
-use crate::detections::Detections;
+use crate::detections::{Detections, filed};
 use crate::embedded::Limits;
 use crate::error::{QueryError, SqlError};
-use crate::files::{FiledRows, unreadable};
+use crate::files::{FiledRows, store, unreadable};
+use crate::functions;
 use crate::sql::VIEWS;
 use crate::translate::{Scope, is_about_files, translate};
 
@@ -44,10 +45,15 @@ impl Query {
     /// Runs the query: columns (or why there are none) to `planned`, then batches to `batches`.
     pub(crate) async fn run(
         self,
-        planned: oneshot::Sender<Result<SchemaRef, QueryError>>,
+        mut planned: oneshot::Sender<Result<SchemaRef, QueryError>>,
         batches: BatchSender,
     ) {
-        let (rows, files) = match self.start().await {
+        let started = tokio::select! {
+            biased;
+            () = planned.closed() => return,
+            started = self.start() => started,
+        };
+        let (rows, files) = match started {
             Ok(started) => started,
             Err(error) => {
                 // Nobody waits any more where sending fails, here and below.
@@ -85,6 +91,10 @@ impl Query {
         statement: Statement,
         detections: Detections,
     ) -> Result<DataFrame, Planning> {
+        if let Some(store) = detections.store() {
+            self.context.register_object_store(filed().as_ref(), store);
+        }
+        functions::all().into_iter().for_each(|function| self.context.register_udf(function));
         self.context.register_table(DETECTIONS, Arc::new(detections))?;
         for view in &VIEWS {
             self.context.sql(view.sql).await?;
@@ -180,32 +190,40 @@ async fn blocking<T: Send + 'static>(
 
 /// The moment at which a query sees the table.
 #[derive(Clone, Debug)]
-pub(crate) enum Moment {
-    /// When it is asked; the buffer's path.
-    Now(PathBuf),
-    /// When this was taken.
-    Then(Snapshot),
+pub(crate) struct Moment {
+    buffer: PathBuf,
+    held: Option<Snapshot>,
 }
 
 impl Moment {
+    /// When it is asked; from the buffer's path.
+    pub(crate) fn now(buffer: PathBuf) -> Self {
+        Self { buffer, held: None }
+    }
+
     /// Holds the moment that is now.
-    pub(crate) fn hold(&self) -> Result<Self, PortError> {
-        self.snapshot().map(Self::Then)
+    pub(crate) fn hold(self) -> Result<Self, PortError> {
+        Ok(Self { held: Some(self.snapshot()?), ..self })
     }
 
     fn detections(&self) -> Result<(Detections, Vec<PathBuf>), PortError> {
         let Snapshot { files, buffered } = self.snapshot()?;
-        let filed = files.iter().map(|path| FiledRows::look(path)).collect::<Result<_, _>>()?;
-        Ok((Detections::new(filed, buffered), files))
+        let folder = self.buffer.parent().unwrap_or(Path::new("."));
+        let root = std::path::absolute(folder)
+            .map_err(|error| PortError::io(format!("make path {folder:?} absolute"), error))?;
+        let look = |path: &PathBuf| FiledRows::look(&root, path);
+        let filed = files.iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        let store = if filed.is_empty() { None } else { Some(store(&root)?) };
+        Ok((Detections::new(filed, store, buffered), files))
     }
 
     fn snapshot(&self) -> Result<Snapshot, PortError> {
-        match self {
-            Self::Then(snapshot) => Ok(snapshot.clone()),
-            Self::Now(buffer) => match snapshot(buffer) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(nothing_yet()),
-                taken => taken,
-            },
+        if let Some(held) = &self.held {
+            return Ok(held.clone());
+        }
+        match snapshot(&self.buffer) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(nothing_yet()),
+            taken => taken,
         }
     }
 }

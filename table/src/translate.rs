@@ -63,7 +63,8 @@ pub(crate) fn translate(error: DataFusionError, scope: &Scope<'_>) -> QueryError
         DataFusionError::ResourcesExhausted(_) => QueryError::TooLarge(scope.limits),
         DataFusionError::ExecutionJoin(join) if join.is_cancelled() => QueryError::Stopped,
         root => {
-            let cause = plain(&root.message());
+            let message = root.message();
+            let cause = no_time(&message).unwrap_or_else(|| plain(&message));
             QueryError::Failed { cause, source: Box::new(error) }
         }
     }
@@ -230,6 +231,13 @@ fn only_call(function: &str, sql: &str) -> Option<Position> {
     });
     let (line, column) = calls.next()?;
     calls.next().is_none().then_some(Position { line, column, width: function.chars().count() })
+}
+
+/// What is wrong with the text in `Error parsing timestamp from '2026-11-21 12:00': error parsing time`.
+fn no_time(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("rror parsing timestamp from '")?;
+    let (text, _) = rest.split_once("': ")?;
+    Some(format!("\"{text}\" is no time, expected one such as \"2026-11-21 12:00:00\""))
 }
 
 /// What may stand before a message's own words.

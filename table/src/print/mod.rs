@@ -1,12 +1,13 @@
-//! Writes an answer as a text table, CSV, a JSON array or JSON lines.
+//! Writes an answer as a text table, as one value on each line, as CSV, a JSON array or JSON lines.
 //!
-//! All but the text table are written batch by batch and hold no more than one. Times of all zones are written in UTC,
-//! as ISO 8601.
+//! All but the text table are written batch by batch and hold no more than one. Times are written as ISO 8601, in UTC
+//! where a query asks for no other zone; lengths of time as `2 days 03:04:05.678`.
 
 mod csv;
 mod json;
 mod text;
 mod value;
+mod vertical;
 
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -24,6 +25,8 @@ pub enum Format {
     /// A table for reading: numbers to the right, long fractions cut, at most [`MAX_TEXT_ROWS`] rows.
     #[default]
     Table,
+    /// For wide rows: one value on each line under its row's number, with values as in a table and as many rows.
+    Vertical,
     /// RFC 4180 with a head; a missing value is an empty field.
     Csv,
     /// One array of objects; a column whose name came before gets a number.
@@ -34,8 +37,15 @@ pub enum Format {
 
 /// A word that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read format: {0:?} is not known, expected table, csv, json or jsonl")]
+#[error("read format: {0:?} is not known, expected table, vertical, csv, json or jsonl")]
 pub struct UnknownFormat(String);
+
+impl Format {
+    /// Tells whether it is for reading, rather than for other programs.
+    pub fn is_for_reading(self) -> bool {
+        matches!(self, Self::Table | Self::Vertical)
+    }
+}
 
 impl FromStr for Format {
     type Err = UnknownFormat;
@@ -43,6 +53,7 @@ impl FromStr for Format {
     fn from_str(word: &str) -> Result<Self, UnknownFormat> {
         match word {
             "table" => Ok(Self::Table),
+            "vertical" => Ok(Self::Vertical),
             "csv" => Ok(Self::Csv),
             "json" => Ok(Self::Json),
             "jsonl" | "ndjson" => Ok(Self::JsonLines),
@@ -81,13 +92,14 @@ pub async fn print(
 ) -> Result<u64, PrintError> {
     let mut form: Box<dyn Form + Send + '_> = match format {
         Format::Table => Box::new(text::Text::new(out, answer.columns())),
+        Format::Vertical => Box::new(vertical::Vertical::new(out, answer.columns())),
         Format::Csv => Box::new(csv::Csv::new(out, answer.columns())?),
         Format::Json => Box::new(json::Json::array(out, answer.columns())),
         Format::JsonLines => Box::new(json::Json::lines(out, answer.columns())),
     };
     let mut rows = 0;
     while let Some(batch) = answer.next().await {
-        let batch = value::in_utc(&batch?)?;
+        let batch = batch?;
         rows += batch.num_rows() as u64;
         form.add(&batch)?;
         if form.is_full() {
@@ -118,13 +130,16 @@ mod tests {
 
     use arrow_array::builder::{ListBuilder, StringBuilder};
     use arrow_array::{
-        Array as _, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, StringArray,
-        StructArray, TimestampMicrosecondArray,
+        Array as _, ArrayRef, BooleanArray, DurationMicrosecondArray, Float32Array, Float64Array,
+        Int64Array, StringArray, StructArray, TimestampMicrosecondArray,
     };
     use arrow_schema::Field;
     use tokio::sync::mpsc;
 
     use super::*;
+
+    const ALL: [Format; 5] =
+        [Format::Table, Format::Vertical, Format::Csv, Format::Json, Format::JsonLines];
 
     fn batch() -> RecordBatch {
         let seen = TimestampMicrosecondArray::from(vec![1_500_000, 1_795_262_400_000_000, 0]);
@@ -166,12 +181,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn times_of_other_zones_are_told_in_utc() {
+    async fn a_time_in_a_zone_is_told_in_that_zone() {
         let seen = TimestampMicrosecondArray::from(vec![1_500_000]).with_timezone("Europe/Berlin");
         let batch = RecordBatch::try_from_iter([("seen", Arc::new(seen) as _)]).unwrap();
-        for format in [Format::Table, Format::Csv, Format::Json, Format::JsonLines] {
+        for format in ALL {
             let text = printed_one(format, batch.clone()).await;
-            assert!(text.contains("1970-01-01T00:00:01.500000Z"), "{text}");
+            assert!(text.contains("1970-01-01T01:00:01.500000+01:00"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_length_of_time_is_no_iso_period() {
+        let ages: ArrayRef = Arc::new(DurationMicrosecondArray::from(vec![-1_761_500_000]));
+        let batch = RecordBatch::try_from_iter([("age", ages)]).unwrap();
+        for format in ALL {
+            let text = printed_one(format, batch.clone()).await;
+            assert!(text.contains("-00:29:21.5") && !text.contains("PT"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wide_row_is_told_value_by_value() {
+        insta::assert_snapshot!(printed(Format::Vertical, vec![batch()]).await.0);
+        assert_eq!(printed(Format::Vertical, vec![]).await.0, "0 rows\n");
+        let (long, _) = printed(Format::Vertical, vec![batch(); MAX_TEXT_ROWS / 3 + 2]).await;
+        assert_eq!(long.matches("─ row ").count(), MAX_TEXT_ROWS);
+        assert!(long.lines().last().unwrap().starts_with("the first 1000 rows; there are more"));
+    }
+
+    #[tokio::test]
+    async fn a_label_that_is_missing_is_explained() {
+        for format in [Format::Table, Format::Vertical] {
+            let (text, _) = printed(format, vec![batch()]).await;
+            assert!(text.contains("a row without a label"), "{text}");
+            let (text, _) = printed(format, vec![batch().slice(0, 1)]).await;
+            assert!(!text.contains("a row without a label"), "{text}");
         }
     }
 
@@ -194,7 +238,7 @@ mod tests {
         assert_eq!(
             text,
             "{\"n\":1,\"n_3\":2,\"n_2\":3,\"labels\":[\"a\\\"b\",null],\
-             \"both\":{\"at\":\"1970-01-01T00:00:00.000000Z\",\"n\":1}}\n"
+             \"both\":{\"at\":\"1970-01-01T01:00:00.000000+01:00\",\"n\":1}}\n"
         );
     }
 
@@ -224,10 +268,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_pipe_is_told_apart_in_every_format() {
         // More than a writer holds back, so that writing fails before the end too.
-        for (format, rows) in [Format::Table, Format::Csv, Format::Json, Format::JsonLines]
-            .into_iter()
-            .flat_map(|format| [(format, 1), (format, 20_000)])
-        {
+        for (format, rows) in ALL.into_iter().flat_map(|format| [(format, 1), (format, 20_000)]) {
             let (sender, receiver) = mpsc::channel(2);
             let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1; rows]));
             let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
@@ -295,7 +336,7 @@ mod tests {
         assert_eq!("jsonl".parse(), Ok(Format::JsonLines));
         assert_eq!(
             "xml".parse::<Format>().unwrap_err().to_string(),
-            "read format: \"xml\" is not known, expected table, csv, json or jsonl"
+            "read format: \"xml\" is not known, expected table, vertical, csv, json or jsonl"
         );
     }
 }

@@ -18,6 +18,10 @@ const DECIMALS: usize = 4;
 const SMALLEST: f64 = 0.000_05;
 /// What stands for a value that is missing.
 const MISSING: &str = "-";
+/// The column of whose values one has to know what it means that there is none.
+const LABEL: &str = "label";
+/// What it means.
+const UNLABELLED: &str = "a row without a label is of a frame in which nothing was found (status none) or that failed (status error)";
 /// The column whose texts are lines: what EXPLAIN tells.
 const PLAN: &str = "plan";
 
@@ -28,6 +32,7 @@ pub(super) struct Text<'a> {
     columns: SchemaRef,
     rows: usize,
     more: bool,
+    unlabelled: bool,
 }
 
 impl<'a> Text<'a> {
@@ -43,7 +48,7 @@ impl<'a> Text<'a> {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        Self { out, table, columns: Arc::clone(columns), rows: 0, more: false }
+        Self { out, table, columns: Arc::clone(columns), rows: 0, more: false, unlabelled: false }
     }
 }
 
@@ -53,9 +58,10 @@ impl Form for Text<'_> {
         let room = MAX_TEXT_ROWS - self.rows;
         self.more = values.rows() > room;
         for row in 0..values.rows().min(room) {
-            let cells = values.row(row).zip(self.columns.fields());
-            let cells = cells.map(|(value, field)| Ok(cell(value?, field.name())));
-            self.table.add_row(cells.collect::<io::Result<Vec<_>>>()?);
+            let row = values.row(row).collect::<io::Result<Vec<Value>>>()?;
+            self.unlabelled |= is_unlabelled(&row, &self.columns);
+            let cells = row.into_iter().zip(self.columns.fields());
+            self.table.add_row(cells.map(|(value, field)| Cell::new(shown(value, field.name()))));
             self.rows += 1;
         }
         Ok(())
@@ -69,19 +75,39 @@ impl Form for Text<'_> {
         for line in self.table.lines() {
             writeln!(self.out, "{}", line.trim_end())?;
         }
-        match self.rows {
-            rows if self.more => writeln!(
-                self.out,
-                "the first {rows} rows; there are more: add LIMIT, or print csv, json or jsonl"
-            ),
-            1 => writeln!(self.out, "1 row"),
-            rows => writeln!(self.out, "{rows} rows"),
-        }
+        write_end(self.out, self.rows, self.more, self.unlabelled)
     }
 }
 
-fn cell(value: Value, column: &str) -> Cell {
-    Cell::new(match value {
+/// Tells whether the row has the table's column for labels, and none in it.
+pub(super) fn is_unlabelled(row: &[Value], columns: &SchemaRef) -> bool {
+    let mut fields = row.iter().zip(columns.fields());
+    fields.any(|(value, field)| *value == Value::Missing && field.name() == LABEL)
+}
+
+/// Writes how many rows were shown, and what is not plain about them.
+pub(super) fn write_end(
+    out: &mut dyn Write,
+    rows: usize,
+    more: bool,
+    unlabelled: bool,
+) -> io::Result<()> {
+    if unlabelled {
+        writeln!(out, "{MISSING} is no value; {UNLABELLED}")?;
+    }
+    match rows {
+        rows if more => writeln!(
+            out,
+            "the first {rows} rows; there are more: add LIMIT, or print csv, json or jsonl"
+        ),
+        1 => writeln!(out, "1 row"),
+        rows => writeln!(out, "{rows} rows"),
+    }
+}
+
+/// A value as those who read see it.
+pub(super) fn shown(value: Value, column: &str) -> String {
+    match value {
         Value::Missing => MISSING.to_owned(),
         Value::Real(text) => short(&text),
         Value::Whole(text) | Value::Bool(text) => text,
@@ -89,7 +115,7 @@ fn cell(value: Value, column: &str) -> Cell {
             text.lines().map(printable).collect::<Vec<_>>().join("\n")
         }
         Value::Json(text) | Value::Text(text) => printable(&text),
-    })
+    }
 }
 
 /// A fraction with at most [`DECIMALS`] digits, as written when that would make it look like zero.
@@ -104,7 +130,7 @@ fn short(text: &str) -> String {
 }
 
 /// Text without what a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }

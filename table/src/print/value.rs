@@ -1,21 +1,27 @@
 //! One value of a column as every form of an answer shows it.
 
 use std::io;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
-use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema};
+use arrow_array::types::{
+    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
+};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, FieldRef, TimeUnit};
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Times as ISO 8601 in UTC, whether the column names that zone or none: the table's are all UTC.
-const TIME: Option<&str> = Some("%Y-%m-%dT%H:%M:%S%.6fZ");
-const OPTIONS: FormatOptions<'static> = FormatOptions::new()
-    .with_timestamp_format(TIME)
-    .with_timestamp_tz_format(TIME)
-    .with_datetime_format(TIME);
+/// Times as ISO 8601: in UTC, whether the column names that zone or none, for the table's are all UTC.
+const IN_UTC: FormatOptions<'static> = times(Some("%Y-%m-%dT%H:%M:%S%.6fZ"));
+/// In the column's own zone, with its distance from UTC.
+const IN_ZONE: FormatOptions<'static> = times(Some("%Y-%m-%dT%H:%M:%S%.6f%:z"));
+
+const fn times(format: Option<&'static str>) -> FormatOptions<'static> {
+    FormatOptions::new()
+        .with_timestamp_format(format)
+        .with_timestamp_tz_format(format)
+        .with_datetime_format(format)
+}
 
 /// A value, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,28 +56,7 @@ pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The same rows, with times of all zones in UTC.
-pub(super) fn in_utc(batch: &RecordBatch) -> io::Result<RecordBatch> {
-    let columns = batch.columns().iter().map(utc).collect::<io::Result<Vec<_>>>()?;
-    let schema = batch.schema();
-    let fields = schema.fields().iter().zip(&columns).map(|(field, column)| {
-        Field::new(field.name(), column.data_type().clone(), field.is_nullable())
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(schema, columns, &rows).map_err(unprintable)
-}
-
-fn utc(array: &ArrayRef) -> io::Result<ArrayRef> {
-    match array.data_type() {
-        DataType::Timestamp(unit, Some(_)) => {
-            cast(array, &DataType::Timestamp(*unit, Some("UTC".into()))).map_err(unprintable)
-        }
-        _ => Ok(Arc::clone(array)),
-    }
-}
-
-/// The values of a batch whose times are [`in_utc`].
+/// The values of a batch.
 pub(super) struct Values<'a> {
     rows: usize,
     columns: Vec<ColumnValues<'a>>,
@@ -103,7 +88,11 @@ impl<'a> Values<'a> {
 
 impl<'a> ColumnValues<'a> {
     fn of(array: &'a ArrayRef) -> io::Result<Self> {
-        let format = ArrayFormatter::try_new(array.as_ref(), &OPTIONS).map_err(unprintable)?;
+        let options = match array.data_type() {
+            DataType::Timestamp(_, Some(zone)) if zone.as_ref() != "UTC" => &IN_ZONE,
+            _ => &IN_UTC,
+        };
+        let format = ArrayFormatter::try_new(array.as_ref(), options).map_err(unprintable)?;
         Ok(Self { array, missing: array.logical_nulls(), format })
     }
 
@@ -113,6 +102,9 @@ impl<'a> ColumnValues<'a> {
         }
         if let Some(json) = with_parts(self.array, row)? {
             return Ok(Value::Json(json));
+        }
+        if let Some(span) = span(self.array, row) {
+            return Ok(Value::Text(span));
         }
         let text = self.format.value(row).try_to_string().map_err(unprintable)?;
         Ok(match self.array.data_type() {
@@ -146,10 +138,40 @@ fn with_parts(array: &ArrayRef, row: usize) -> io::Result<Option<String>> {
     Ok(Some(format!("[{}]", json(&items)?)))
 }
 
+/// A length of time as `2 days 03:04:05.678`; none for what is no length of time.
+fn span(array: &ArrayRef, row: usize) -> Option<String> {
+    let DataType::Duration(unit) = array.data_type() else { return None };
+    let (count, nanos) = match unit {
+        TimeUnit::Second => (array.as_primitive::<DurationSecondType>().value(row), 1_000_000_000),
+        TimeUnit::Millisecond => {
+            (array.as_primitive::<DurationMillisecondType>().value(row), 1_000_000)
+        }
+        TimeUnit::Microsecond => {
+            (array.as_primitive::<DurationMicrosecondType>().value(row), 1_000)
+        }
+        TimeUnit::Nanosecond => (array.as_primitive::<DurationNanosecondType>().value(row), 1),
+    };
+    let sign = if count < 0 { "-" } else { "" };
+    Some(format!("{sign}{}", span_text(u128::from(count.unsigned_abs()) * nanos)))
+}
+
+fn span_text(nanos: u128) -> String {
+    let (seconds, fraction) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (hours, minutes, seconds) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let days = match days {
+        0 => String::new(),
+        1 => "1 day ".to_owned(),
+        days => format!("{days} days "),
+    };
+    let fraction = format!(".{fraction:09}");
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    format!("{days}{hours:02}:{minutes:02}:{seconds:02}{fraction}")
+}
+
 /// The values of an array as JSON, between commas.
 fn json(array: &ArrayRef) -> io::Result<String> {
-    let array = utc(array)?;
-    let column = ColumnValues::of(&array)?;
+    let column = ColumnValues::of(array)?;
     let values = (0..array.len()).map(|row| Ok(column.value(row)?.into_json()));
     Ok(values.collect::<io::Result<Vec<String>>>()?.join(","))
 }
@@ -161,4 +183,22 @@ fn unprintable(error: ArrowError) -> io::Error {
 /// Tells whether a column's values are numbers, to stand to the right.
 pub(super) fn is_number(r#type: &DataType) -> bool {
     r#type.is_numeric()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_for_reading() {
+        for (nanos, text) in [
+            (0, "00:00:00"),
+            (1_761_500_000_000, "00:29:21.5"),
+            (86_400_000_000_000, "1 day 00:00:00"),
+            (1_761_000_000_000_000, "20 days 09:10:00"),
+            (1, "00:00:00.000000001"),
+        ] {
+            assert_eq!(span_text(nanos), text);
+        }
+    }
 }

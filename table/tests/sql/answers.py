@@ -19,6 +19,12 @@ CREATE VIEW detections AS
 SELECT * REPLACE (CAST(captured_at AS TIMESTAMP) AS captured_at, CAST(inferred_at AS TIMESTAMP) AS inferred_at)
 FROM read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)
 """
+# As Athena's: what has parts is no scalar, and a text that is no JSON has none.
+JSON_EXTRACT_SCALAR = """
+CREATE MACRO json_extract_scalar(json, path) AS
+CASE WHEN json_valid(json) AND json_type(json, path) NOT IN ('OBJECT', 'ARRAY', 'NULL')
+THEN json_extract_string(json, path) END
+"""
 
 
 def opened(table: Path, views: Path) -> duckdb.DuckDBPyConnection:
@@ -26,6 +32,7 @@ def opened(table: Path, views: Path) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(":memory:")
     database.execute("SET TimeZone = 'UTC'")
     database.execute(TABLE.format(files=table / "**" / "*.parquet"))
+    database.execute(JSON_EXTRACT_SCALAR)
     for view in sorted(views.glob("*.sql")):
         database.execute(view.read_text())
     return database

@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use services::{CaptureTime, DetectionRow, ModelName, StreamId};
 use table::print::{Format, print};
-use table::{EmbeddedTable, NAMED_QUERIES, Table as _, VIEWS};
+use table::{EmbeddedTable, NAMED_QUERIES, Table as _, TimeRange, VIEWS, named_query};
 
-use crate::site::{Site, failed, nothing, row};
+use crate::site::{NOON, Site, failed, nothing, row};
 
 fn crate_folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -40,7 +40,8 @@ fn sql_files(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn athena_knows_every_statement() {
-    let files = [sql_files("queries"), sql_files("views")].concat();
+    let extra = vec![crate_folder("tests/sql/extra.sql")];
+    let files = [sql_files("queries"), sql_files("views"), extra].concat();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     if let Some(output) = run("dialect.py", &files) {
         assert_succeeded(&output);
@@ -66,6 +67,15 @@ fn of(mut row: DetectionRow, stream: &str, model: &str) -> DetectionRow {
     row
 }
 
+/// What an algorithm might say besides: nothing, JSON, or something else.
+fn extra(seq: u64) -> Option<String> {
+    match seq % 4 {
+        0 => None,
+        1 => Some("no JSON".to_owned()),
+        _ => Some(format!(r#"{{"eyes": [{{"x": {seq}.5}}, "left"], "seen": true, "none": null}}"#)),
+    }
+}
+
 /// One run's rows of the frame `seq`: found, not found or failed, by the number.
 fn answer_of(seq: u64, stream: &str, model: &str) -> Vec<DetectionRow> {
     let latency_ms = i64::try_from(seq * 37 % 400).unwrap();
@@ -74,6 +84,7 @@ fn answer_of(seq: u64, stream: &str, model: &str) -> Vec<DetectionRow> {
             detection,
             label: Some(["circle", "square"][detection as usize % 2].to_owned()),
             score: Some((seq % 10) as f32 / 10.0),
+            extra: extra(seq),
             track_id: seq.is_multiple_of(3).then(|| format!("t{}", seq / 60)),
             ..row(seq)
         };
@@ -127,7 +138,7 @@ pub(crate) async fn site() -> Site {
     site
 }
 
-/// Every question: the named queries, and all of each view.
+/// Every question: the named queries, some of them over a range of time, all of each view, and what is in JSON.
 fn questions() -> Vec<(String, String)> {
     let all = |name: &str, order: &str| {
         (name.to_owned(), format!("SELECT * FROM {name} ORDER BY {order}"))
@@ -137,7 +148,12 @@ fn questions() -> Vec<(String, String)> {
         "detections_unique" => all(view.name, "frame_id, model, detection"),
         name => all(name, "frame_id, model"),
     });
-    named.chain(views).collect()
+    let within = |time: i64| Some(CaptureTime(NOON.0 + time * 1_000_000));
+    let range = TimeRange { since: within(30), until: within(90) };
+    let ranged = ["counts-per-minute", "loss"]
+        .map(|name| (format!("{name}-ranged"), range.over(named_query(name).unwrap().sql)));
+    let extra = std::fs::read_to_string(crate_folder("tests/sql/extra.sql")).unwrap();
+    named.chain(views).chain(ranged).chain([("extra".to_owned(), extra)]).collect()
 }
 
 async fn write_answer(table: &EmbeddedTable, folder: &Path, name: &str, sql: &str) {

@@ -1,7 +1,9 @@
 //! Folders and files that are not as they should be: each an error that names the file.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use services::{DataFolder, ErrorKind};
 use table::{EmbeddedTable, QueryError, Table as _};
@@ -100,4 +102,25 @@ async fn a_damaged_file_of_another_hour_harms_no_query_that_leaves_it_out() {
     site.deliver(&[row(3)]).await;
     let table = site.open();
     assert_eq!(count(&table, "SELECT max(seq) AS n FROM detections WHERE hour = '13'").await, 3);
+}
+
+/// A table in `folder` with one file, asked.
+async fn count_in(folder: &Path) -> i64 {
+    let site = Site::within(folder);
+    filed(&site).await;
+    count(&site.open(), "SELECT count(*) AS n FROM detections_unique").await
+}
+
+#[tokio::test]
+async fn a_data_folder_may_have_any_path_that_the_system_opens() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("below")).unwrap();
+    fs::create_dir(root.path().join("real")).unwrap();
+    std::os::unix::fs::symlink(root.path().join("real"), root.path().join("link")).unwrap();
+    let latin = OsStr::from_bytes(b"gr\xfcn");
+    let names =
+        ["below/../a", "with space", "100%", "%20", "#1", "a?b=c&d", "link/c", "\u{1f3a5}", "x\ny"];
+    for name in names.map(OsStr::new).into_iter().chain([latin]) {
+        assert_eq!(count_in(&root.path().join(name)).await, 2, "{name:?}");
+    }
 }

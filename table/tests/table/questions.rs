@@ -1,7 +1,10 @@
 //! What may be asked, what is refused, and how a wrong question is answered.
 
+use std::time::Duration;
+
 use services::DetectionRow;
-use table::{EmbeddedTable, Limits, QueryError, Table as _, answered};
+use table::print::{Format, print};
+use table::{EmbeddedTable, Limits, QueryError, Table as _, answered, query_within};
 
 use crate::site::{Site, count, failed, row, rows};
 
@@ -37,7 +40,10 @@ async fn a_wrong_question_is_answered_with_the_place_and_what_was_meant() {
         "SELECT label,\n  SUM(label) FROM detections_unique GROUP BY label",
         "SELECT sqrt(label) FROM detections",
         "SELECT * FROM detections WHERE captured_at > 'yesterday'",
+        "SELECT * FROM detections WHERE captured_at > '2026-11-21 12:00'",
+        "SELECT * FROM detections WHERE captured_at > '2026-11-21T12:00Z'",
         "SELECT * FROM detections WHERE score > 'high'",
+        "SELECT json_extract_scalar(extra, 'eyes') FROM detections",
         "SELECT * FROM read_parquet('/etc/passwd')",
         "SELECT * FROM '/etc/passwd'",
         "",
@@ -45,6 +51,47 @@ async fn a_wrong_question_is_answered_with_the_place_and_what_was_meant() {
         told += &format!("{sql}\n=> {}\n\n", refusal(&table, sql).await);
     }
     insta::assert_snapshot!(told);
+}
+
+#[tokio::test]
+async fn an_endless_question_has_a_time_limit() {
+    let site = Site::new();
+    let table = site.open();
+    let limit = Duration::from_millis(300);
+    let endless = "generate_series(1, 1000000000000000)";
+    for sql in [
+        format!("SELECT count(*) FROM {endless}"),
+        format!("SELECT a.value FROM {endless} AS a WHERE a.value < 0"),
+    ] {
+        let error = match query_within(&table, &sql, limit).await {
+            Ok(answer) => answer.collect().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(
+            error.to_string().starts_with("run query: it was not answered within 300ms"),
+            "{error}"
+        );
+    }
+    assert_eq!(count(&table, "SELECT count(*) AS n FROM detections").await, 0);
+}
+
+#[tokio::test]
+async fn a_time_in_a_zone_is_printed_in_it() {
+    let site = Site::new();
+    site.deliver(&[row(0)]).await;
+    for (sql, printed) in [
+        ("captured_at AT TIME ZONE 'Europe/Berlin'", "2026-11-21T13:00:00.000000+01:00"),
+        ("captured_at AT TIME ZONE 'UTC'", "2026-11-21T12:00:00.000000Z"),
+        ("captured_at", "2026-11-21T12:00:00.000000Z"),
+        ("inferred_at - captured_at", "00:00:00.04"),
+        ("captured_at - TIMESTAMP '2026-11-01 00:00:00'", "20 days 12:00:00"),
+    ] {
+        let table = site.open();
+        let answer = table.query(&format!("SELECT {sql} AS value FROM detections")).await.unwrap();
+        let mut out = Vec::new();
+        print(answer, Format::Csv, &mut out).await.unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), format!("value\n{printed}\n"), "{sql}");
+    }
 }
 
 #[tokio::test]

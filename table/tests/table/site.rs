@@ -1,5 +1,6 @@
 //! A data folder with rows, for the tests.
 
+use std::path::Path;
 use std::time::Duration;
 
 use services::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream as _, Filer};
@@ -15,7 +16,9 @@ pub(crate) const NOON: CaptureTime = CaptureTime(1_795_262_400_000_000);
 
 /// A data folder of its own, and the way of rows into it.
 pub(crate) struct Site {
-    folder: TempDir,
+    data: DataFolder,
+    /// Removed at the end, where it is the test's own.
+    _folder: Option<TempDir>,
     clock: MadeUpClock,
     pub(crate) delivery: BufferedDelivery,
     pub(crate) filer: Filer,
@@ -24,16 +27,22 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let site = Self::within(folder.path());
+        Self { _folder: Some(folder), ..site }
+    }
+
+    /// A data folder that the test names.
+    pub(crate) fn within(folder: &Path) -> Self {
+        let data = DataFolder::new(folder);
         let clock = MadeUpClock::at(NOON);
         let options = DeliveryOptions::default();
-        let table = DataFolder::new(folder.path()).table();
         let (delivery, filer) =
-            BufferedDelivery::open_with_filer(&table, &options, &clock.clock()).unwrap();
-        Self { folder, clock, delivery, filer }
+            BufferedDelivery::open_with_filer(&data.table(), &options, &clock.clock()).unwrap();
+        Self { data, _folder: None, clock, delivery, filer }
     }
 
     pub(crate) fn data(&self) -> DataFolder {
-        DataFolder::new(self.folder.path())
+        self.data.clone()
     }
 
     pub(crate) fn open(&self) -> EmbeddedTable {
