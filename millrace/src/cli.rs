@@ -2,7 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::{Args, Parser, Subcommand};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SpanRelativeTo, Timestamp};
+use services::CaptureTime;
+use services::config::Span;
+use table::TimeRange;
 use table::print::Format;
 use telemetry::logging::LogArgs;
 
@@ -52,6 +59,51 @@ pub(crate) enum Command {
     Receive(ReceiveArgs),
     /// Run the workers alone; a receiver runs elsewhere, over the same data folder
     Infer(InferArgs),
+}
+
+/// What time a question is about.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RangeArgs {
+    /// From this moment on: `2026-11-21`, `2026-11-21T09:30` (UTC), `2026-11-21T09:30:00+01:00`, or how long ago, `2h`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<CaptureTime>,
+
+    /// Before this moment
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<CaptureTime>,
+}
+
+impl RangeArgs {
+    /// The range.
+    ///
+    /// # Errors
+    /// When it ends before it begins.
+    pub(crate) fn range(&self) -> anyhow::Result<TimeRange> {
+        let &Self { since, until } = self;
+        if let (Some(since), Some(until)) = (since, until) {
+            ensure!(since < until, "--since {since} is not before --until {until}");
+        }
+        Ok(TimeRange { since, until })
+    }
+}
+
+fn moment(text: &str) -> Result<CaptureTime, String> {
+    moment_at(text, Timestamp::now()).ok_or_else(|| {
+        "expected a time such as 2026-11-21, 2026-11-21T09:30 or 2026-11-21T09:30:00+01:00, or how long ago, such as \
+         2h or 7d"
+            .to_owned()
+    })
+}
+
+fn moment_at(text: &str, now: Timestamp) -> Option<CaptureTime> {
+    let in_utc = || Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    let ago = || {
+        let span: jiff::Span = text.parse().ok()?;
+        let long = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+        (!long.is_negative()).then(|| now.checked_sub(long).ok()).flatten()
+    };
+    let time = text.parse::<Timestamp>().ok().or_else(in_utc).or_else(ago)?;
+    Some(CaptureTime(time.as_microsecond()))
 }
 
 /// Where configuration and data are.
@@ -136,17 +188,25 @@ pub(crate) struct ProbeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// The question; tables: detections, detections_unique, frames
+    /// The question, or `-` to read it from standard input; tables: detections, detections_unique, frames
     #[arg(required_unless_present = "named", conflicts_with = "named")]
     pub(crate) sql: Option<String>,
 
-    /// Ask one of the named queries; a wrong name lists them
-    #[arg(long, value_name = "NAME")]
+    /// Ask one of the named queries; without a name, list them
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     pub(crate) named: Option<String>,
 
-    /// How the answer is printed: table, csv, json or jsonl
+    #[command(flatten)]
+    pub(crate) range: RangeArgs,
+
+    /// How the answer is printed: table, vertical (for wide rows, a value on each line), csv, json or jsonl. On a
+    /// terminal, the first two go through `PAGER` (`less` when it is not set; none when it is empty)
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
+
+    /// The longest that the answer may be worked on
+    #[arg(long, value_name = "DURATION", default_value = "10min")]
+    pub(crate) timeout: Span,
 
     #[command(flatten)]
     pub(crate) site: SiteArgs,
@@ -163,6 +223,9 @@ pub(crate) struct AuditArgs {
     pub(crate) json: bool,
 
     #[command(flatten)]
+    pub(crate) range: RangeArgs,
+
+    #[command(flatten)]
     pub(crate) site: SiteArgs,
 }
 
@@ -171,6 +234,9 @@ pub(crate) struct CostArgs {
     /// Take frames, sizes and rates from the rows of a running system instead of the configuration
     #[arg(long)]
     pub(crate) measured: bool,
+
+    #[command(flatten)]
+    pub(crate) range: RangeArgs,
 
     /// Bytes of an encoded frame [default: 60000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -256,4 +322,40 @@ pub(crate) struct InferArgs {
 
     #[command(flatten)]
     pub(crate) site: SiteArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_by_its_date_or_by_how_long_ago_it_was() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let at = |text| moment_at(text, now).map(|time| time.to_string());
+        for (text, time) in [
+            ("2026-11-20", "2026-11-20T00:00:00.000000Z"),
+            ("2026-11-20T09:30", "2026-11-20T09:30:00.000000Z"),
+            ("2026-11-20 09:30:01.5", "2026-11-20T09:30:01.500000Z"),
+            ("2026-11-20T09:30:00+01:00", "2026-11-20T08:30:00.000000Z"),
+            ("2h", "2026-11-21T10:00:00.000000Z"),
+            ("90 min", "2026-11-21T10:30:00.000000Z"),
+            ("7d", "2026-11-14T12:00:00.000000Z"),
+        ] {
+            assert_eq!(at(text).as_deref(), Some(time), "{text}");
+        }
+        for text in ["", "2026", "yesterday", "-2h", "12:00", "2026-13-01"] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_refused() {
+        let range = |since, until| RangeArgs {
+            since: Some(CaptureTime(since)),
+            until: Some(CaptureTime(until)),
+        };
+        assert!(range(1, 2).range().is_ok());
+        let error = range(2_000_000, 1_000_000).range().unwrap_err().to_string();
+        assert!(error.contains("1970-01-01T00:00:02.000000Z is not before"), "{error}");
+    }
 }

@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod logging;
+mod pager;
 mod screen;
 
 use std::error::Error;

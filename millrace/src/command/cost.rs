@@ -28,6 +28,10 @@ struct Extent {
 }
 
 pub(crate) async fn run(args: &CostArgs, screen: &Screen) -> anyhow::Result<ExitCode> {
+    ensure!(
+        args.measured || args.range.range()?.is_all(),
+        "--since and --until are for --measured"
+    );
     let report = if args.measured { measured(args).await? } else { planned(args)? };
     if args.json {
         screen.say(serde_json::to_string_pretty(&report)?)?;
@@ -55,7 +59,7 @@ async fn measured(args: &CostArgs) -> anyhow::Result<Report> {
     }
     let table = table::open(&config).await?;
     let Measured { cameras, loads, frames, seconds } =
-        measure(table.as_ref(), &config.aws, &assumptions).await?;
+        measure(table.as_ref(), args.range.range()?, &config.aws, &assumptions).await?;
     let assumptions = assumptions.measured(&loads);
     let estimate = estimate(cameras, loads, assumptions);
     let extent = Extent { frames, seconds };

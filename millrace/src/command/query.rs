@@ -4,15 +4,16 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use services::DataFolder;
 use services::config::Backend;
 use services::price::{ATHENA_SCAN, athena_terabytes};
 use table::print::{Format, print};
-use table::{EmbeddedTable, NAMED_QUERIES, Table, named_query};
+use table::{Answer, EmbeddedTable, NAMED_QUERIES, NamedQuery, Table, named_query, query_within};
 use tokio::time::timeout;
 
 use crate::cli::QueryArgs;
+use crate::pager::Pager;
 
 /// Longest that stopping a query elsewhere may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,24 +21,27 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const INTERRUPTED: u8 = 130;
 
 pub(crate) async fn run(args: &QueryArgs) -> anyhow::Result<ExitCode> {
-    let sql = match (&args.sql, &args.named) {
-        (Some(sql), _) => sql,
-        (None, Some(name)) => named_query(name).with_context(|| unknown(name))?.sql,
-        (None, None) => unreachable!("the command line has a query or a name"),
-    };
+    if args.named.as_deref() == Some("") {
+        io::stdout().write_all(list().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sql = question(args)?;
     let config = args.site.place()?;
     if config.backend == Backend::Embedded {
         args.site.data_folder()?;
     }
     let table = table::open(&config).await?;
-    let mut out = io::stdout();
+    let mut out = Pager::new(args.format.is_for_reading());
     let answered = tokio::select! {
-        answered = write(table.as_ref(), sql, args.format, &mut out) => answered?,
+        answered = write(table.as_ref(), &sql, args, &mut out) => answered,
         () = interrupted() => {
             timeout(STOP_TIMEOUT, table.idle()).await.context("stop the query")?;
+            out.finish()?;
             return Ok(ExitCode::from(INTERRUPTED));
         }
     };
+    out.finish()?;
+    let answered = answered?;
     if let Some(bytes) = answered {
         writeln!(io::stderr(), "{}", scanned(bytes))?;
     }
@@ -51,23 +55,53 @@ pub(super) async fn answer(
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    write(&EmbeddedTable::open(folder)?, sql, format, out).await?;
-    Ok(())
+    let table = EmbeddedTable::open(folder)?;
+    write_answer(table.query(sql).await?, format, out).await
 }
 
 /// Writes the answer to a query; gives the bytes that were read for it, where they have a price.
 async fn write(
     table: &dyn Table,
     sql: &str,
-    format: Format,
+    args: &QueryArgs,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Option<u64>> {
-    let answer = table.query(sql).await?;
+    let answer = query_within(table, sql, args.timeout.duration()).await?;
     let scanned = answer.scanned_bytes();
+    write_answer(answer, args.format, out).await?;
+    Ok(scanned)
+}
+
+async fn write_answer(
+    answer: Answer,
+    format: Format,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     match print(answer, format, out).await {
         Err(error) if !error.is_closed_pipe() => Err(error.into()),
-        _ => Ok(scanned),
+        _ => Ok(()),
     }
+}
+
+/// The text of the question: the argument, standard input, or a named query over its range.
+fn question(args: &QueryArgs) -> anyhow::Result<String> {
+    let range = args.range.range()?;
+    if let Some(name) = &args.named {
+        return Ok(range.over(named_query(name).with_context(|| unknown(name))?.sql));
+    }
+    ensure!(range.is_all(), "--since and --until are for --named: write captured_at >= … in SQL");
+    match args.sql.as_deref() {
+        Some("-") => Ok(io::read_to_string(io::stdin()).context("read query from standard input")?),
+        Some(sql) => Ok(sql.to_owned()),
+        None => unreachable!("the command line has a query or a name"),
+    }
+}
+
+/// The named queries and what they answer.
+fn list() -> String {
+    let width = NAMED_QUERIES.iter().map(|query| query.name.len()).max().unwrap_or(0);
+    let line = |query: &NamedQuery| format!("{:width$}  {}\n", query.name, query.title());
+    NAMED_QUERIES.iter().map(line).collect()
 }
 
 /// Waits for Ctrl-C.

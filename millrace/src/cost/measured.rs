@@ -2,23 +2,12 @@
 
 use anyhow::{Context as _, ensure};
 use services::config::AwsConfig;
-use table::{Rows, Table};
+use table::{Rows, Table, TimeRange};
 
 use super::{Assumptions, Load};
 
 /// Per model: its streams, its frames and what they took, and the media time they cover within their epochs.
 const LOADS: &str = "\
-WITH epochs AS (
-    SELECT
-        model, stream, epoch,
-        COUNT(*) AS frames,
-        SUM(CASE WHEN detections > 1 THEN detections ELSE 1 END) AS answers,
-        COUNT(DISTINCT object_uri) AS objects,
-        SUM(object_len) AS bytes,
-        MAX(media_time) - MIN(media_time) AS ticks
-    FROM frames
-    GROUP BY model, stream, epoch
-)
 SELECT
     model,
     COUNT(DISTINCT stream) AS streams,
@@ -28,11 +17,21 @@ SELECT
     SUM(objects) AS objects,
     SUM(bytes) AS bytes,
     SUM(ticks) AS ticks
-FROM epochs
+FROM (
+    SELECT
+        model, stream, epoch,
+        COUNT(*) AS frames,
+        SUM(CASE WHEN detections > 1 THEN detections ELSE 1 END) AS answers,
+        COUNT(DISTINCT object_uri) AS objects,
+        SUM(object_len) AS bytes,
+        MAX(media_time) - MIN(media_time) AS ticks
+    FROM frames
+    GROUP BY model, stream, epoch
+) AS epochs
 GROUP BY model
 ORDER BY model";
 
-const CAMERAS: &str = "SELECT COUNT(DISTINCT stream) AS cameras FROM detections";
+const CAMERAS: &str = "SELECT COUNT(DISTINCT stream) AS cameras FROM frames";
 
 /// Media time counts so many ticks a second.
 const TICKS: f64 = 90_000.0;
@@ -50,17 +49,18 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-/// Reads the load from the table. Windows count as their last frame, of which alone the rows tell.
+/// Reads the load from the table's frames of a range of time. Windows count as their last frame, of which alone the rows tell.
 ///
 /// # Errors
 /// When the table cannot be read, or holds too little to tell a rate.
 pub async fn measure(
     table: &dyn Table,
+    range: TimeRange,
     aws: &AwsConfig,
     assumptions: &Assumptions,
 ) -> anyhow::Result<Measured> {
-    let rows = table.query(LOADS).await?.collect().await?;
-    let cameras = table.query(CAMERAS).await?.collect().await?;
+    let rows = table.query(&range.over(LOADS)).await?.collect().await?;
+    let cameras = table.query(&range.over(CAMERAS)).await?.collect().await?;
     let cameras = numbers(&cameras, "cameras")?.first().copied().unwrap_or(0.0);
     let models = rows.texts("model")?;
     let columns = ["streams", "frames", "steps", "answers", "objects", "bytes", "ticks"];
@@ -84,7 +84,7 @@ pub async fn measure(
     }
     ensure!(
         !measured.loads.is_empty(),
-        "measure the load: the table has no two frames of one epoch and model"
+        "measure the load: the table has no two frames of one epoch and model in that time"
     );
     Ok(measured)
 }

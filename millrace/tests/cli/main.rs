@@ -6,6 +6,7 @@ mod cost;
 mod finite;
 mod help;
 mod mistakes;
+mod query;
 mod running;
 mod site;
 mod telemetry;
