@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use services::{Account, ModelName, StreamId};
 
-use super::Equation;
+use super::{Equation, Gap};
 
 /// How much the text tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,23 +16,28 @@ pub enum Grouping {
     Epochs,
 }
 
-/// Writes the equations, and tells at the end whether all of them close.
+/// Writes the equations and what could not be read, and tells at the end whether all of them close.
 ///
 /// # Errors
 /// When `out` takes no more.
 pub fn write_text(
     equations: &[Equation],
+    gaps: &[Gap],
     grouping: Grouping,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     for group in groups(equations, grouping) {
         write_group(&group, out)?;
     }
+    for Gap { place, cause } in gaps {
+        writeln!(out, "{place} could not be read: {cause}")?;
+    }
     let open = equations.iter().filter(|equation| !equation.closes).count();
-    match (equations.len(), open) {
-        (0, _) => writeln!(out, "nothing was received yet"),
-        (_, 0) => writeln!(out, "the loss equation closes"),
-        (all, open) => writeln!(out, "{open} of {all} loss equations do not close"),
+    match (equations.len(), open, gaps.len()) {
+        (0, _, 0) => writeln!(out, "nothing was received yet"),
+        (_, 0, 0) => writeln!(out, "the loss equation closes"),
+        (_, 0, _) => writeln!(out, "the loss equation closes where it could be read"),
+        (all, open, _) => writeln!(out, "{open} of {all} loss equations do not close"),
     }
 }
 
@@ -44,6 +49,7 @@ struct Sum {
     in_flight: u64,
     dead: u64,
     is_open: bool,
+    has_gap: bool,
 }
 
 impl Sum {
@@ -53,6 +59,7 @@ impl Sum {
         self.in_flight += equation.in_flight;
         self.dead += equation.dead;
         self.is_open |= !equation.closes;
+        self.has_gap |= equation.has_gap;
     }
 }
 
@@ -86,7 +93,11 @@ fn write_group(sum: &Sum, out: &mut dyn Write) -> io::Result<()> {
     let skipped = by_reason(&sum.account.skipped);
     let shed = by_reason(&sum.account.shed);
     let width = received.to_string().len();
-    let verdict = if sum.is_open { ": does not close" } else { "" };
+    let verdict = match (sum.is_open, sum.has_gap) {
+        (false, _) => "",
+        (true, false) => ": does not close",
+        (true, true) => ": does not close, for a part of it could not be read",
+    };
     writeln!(out, "{}{verdict}", sum.title)?;
     writeln!(
         out,
@@ -111,6 +122,7 @@ fn by_reason(counts: &BTreeMap<String, u64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Place;
     use super::*;
     use services::Epoch;
 
@@ -128,12 +140,13 @@ mod tests {
             in_flight: 1,
             dead: 0,
             closes: delivered == 8,
+            has_gap: false,
         }
     }
 
     fn text(equations: &[Equation], grouping: Grouping) -> String {
         let mut out = Vec::new();
-        write_text(equations, grouping, &mut out).unwrap();
+        write_text(equations, &[], grouping, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -163,5 +176,24 @@ mod tests {
     #[test]
     fn nothing_received_is_said() {
         assert_eq!(text(&[], Grouping::Streams), "nothing was received yet\n");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_named_and_proves_nothing() {
+        let place = Place::Queue("shapes".parse().unwrap());
+        let gaps = [Gap { place, cause: "open queue \"q\": damaged".to_owned() }];
+        let told = |delivered| {
+            let mut out = Vec::new();
+            let equation = Equation { has_gap: true, ..equation(1, delivered) };
+            write_text(&[equation], &gaps, Grouping::Streams, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let closed = told(8);
+        assert!(
+            closed.contains("the queue of model shapes could not be read: open queue"),
+            "{closed}"
+        );
+        assert!(closed.ends_with("the loss equation closes where it could be read\n"), "{closed}");
+        assert!(told(7).contains("does not close, for a part of it could not be read\n"));
     }
 }

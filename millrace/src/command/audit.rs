@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use millrace::audit::{Books, Equation, Grouping, gather, gather_aws, write_text};
+use millrace::audit::{Books, Equation, Gap, Grouping, gather, gather_aws, write_text};
 use serde::Serialize;
 use services::DataFolder;
 use services::config::Backend;
+use table::TimeRange;
 
 use crate::cli::AuditArgs;
 use crate::screen::Screen;
@@ -14,16 +15,17 @@ use crate::screen::Screen;
 struct Report {
     closes: bool,
     unreadable_messages: u64,
+    gaps: Vec<Gap>,
     equations: Vec<Equation>,
 }
 
 pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<ExitCode> {
-    let config = args.site.place()?;
+    let (config, range) = (args.site.place()?, args.range.range()?);
     let books = match config.backend {
-        Backend::Embedded => gather(&args.site.data_folder()?).await?,
+        Backend::Embedded => gather(&args.site.data_folder()?, range).await?,
         Backend::Aws => {
             let backend = services::open(&config).await?;
-            gather_aws(&config, &backend, table::open(&config).await?.as_ref()).await?
+            gather_aws(&config, &backend, table::open(&config).await?.as_ref(), range).await?
         }
     };
     let report = report(&books);
@@ -38,13 +40,13 @@ pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<Exi
 
 fn report(books: &Books) -> Report {
     let equations = books.equations();
-    let closes = equations.iter().all(|equation| equation.closes);
-    Report { closes, unreadable_messages: books.unreadable, equations }
+    let closes = books.gaps.is_empty() && equations.iter().all(|equation| equation.closes);
+    Report { closes, unreadable_messages: books.unreadable, gaps: books.gaps.clone(), equations }
 }
 
 fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result<()> {
     let mut text = Vec::new();
-    write_text(&report.equations, grouping, &mut text)?;
+    write_text(&report.equations, &report.gaps, grouping, &mut text)?;
     screen.print(&text)?;
     if report.unreadable_messages > 0 {
         let count = report.unreadable_messages;
@@ -57,7 +59,7 @@ fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result
 
 /// Prints the loss equation, and gives its numbers.
 pub(super) async fn print(folder: &DataFolder, screen: &Screen) -> anyhow::Result<Vec<Equation>> {
-    let report = report(&gather(folder).await?);
+    let report = report(&gather(folder, TimeRange::default()).await?);
     write(&report, Grouping::Streams, screen)?;
     Ok(report.equations)
 }
