@@ -235,7 +235,7 @@ fn only_call(function: &str, sql: &str) -> Option<Position> {
 
 /// What is wrong with the text in `Error parsing timestamp from '2026-11-21 12:00': error parsing time`.
 fn no_time(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("rror parsing timestamp from '")?;
+    let (_, rest) = message.split_once(" parsing timestamp from '")?;
     let (text, _) = rest.split_once("': ")?;
     Some(format!("\"{text}\" is no time, expected one such as \"2026-11-21 12:00:00\""))
 }

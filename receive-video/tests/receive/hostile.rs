@@ -118,7 +118,7 @@ async fn a_header_line_without_end_is_refused_at_its_bound() {
 
 #[tokio::test]
 async fn tiny_nal_units_without_end_are_refused_at_their_bound() {
-    // STAP-A (RFC 6184 §5.7.1) of units of one byte.
+    // An aggregation packet (RFC 6184 §5.7.1) of units of one byte.
     let payload = [&[0x78][..], &[0, 1, 6].repeat(450)].concat();
     a_good_camera_beside(Attack::Packets(payload), "too-large").await;
 }
