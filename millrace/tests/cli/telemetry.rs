@@ -178,12 +178,13 @@ fn a_model_that_is_being_loaded_does_not_hold_up_the_end() {
 fn sigterm_drains_although_nobody_reads_the_logs() {
     let site = Site::new(SITE);
     let mut child = site.command(&["up", "--log-format", "json"]).spawn().unwrap();
-    let mut logs = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    logs.read_line(&mut line).unwrap();
+    let mut logs = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = logs.find_map(|line| {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        Some(event["address"].as_str()?.to_owned())
+    });
     drop(logs);
-    let event: Value = serde_json::from_str(&line).unwrap();
-    page_with_rows(event["address"].as_str().unwrap());
+    page_with_rows(&address.expect("it says where its pages are"));
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let ended = eventually(|| child.try_wait().unwrap().ok_or_else(|| "it goes on".to_owned()));
