@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Prove from what is on disk that every frame is accounted for
     Audit(AuditArgs),
+    /// Bring the table's list and its files together again, after one of them was lost, damaged or put back
+    Repair(SiteArgs),
     /// Look at messages that could not be answered, and send them again
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),

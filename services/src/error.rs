@@ -81,6 +81,14 @@ impl PortError {
         }
     }
 
+    /// The cause alone, in words: for whoever names the attempt in other words.
+    pub fn cause_in_words(&self) -> String {
+        match &self.cause {
+            Cause::Words(words) => words.clone(),
+            Cause::Source(source) => source.to_string(),
+        }
+    }
+
     /// Tells whether the same call may succeed later without anybody changing the request.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Full)

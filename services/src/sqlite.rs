@@ -30,6 +30,16 @@ pub struct Format {
     pub version: i32,
     /// What a new file is filled with.
     pub schema: &'static str,
+    /// What takes a file to the next version, oldest first; the last one leads to `version`.
+    pub upgrades: &'static [&'static str],
+}
+
+impl Format {
+    /// The steps that take a file of this version on; none when it is of another.
+    fn steps_from(&self, version: i32) -> Option<&'static [&'static str]> {
+        let missing = usize::try_from(self.version.checked_sub(version)?).ok()?;
+        Some(&self.upgrades[self.upgrades.len().checked_sub(missing)?..])
+    }
 }
 
 /// An open SQLite file, one call at a time.
@@ -46,7 +56,8 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens a file for writing; makes it if need be. Commits survive a power cut.
+    /// Opens a file for writing; makes it if need be, and takes one of an older version along. Commits survive a
+    /// power cut.
     pub fn open(path: &Path, format: &'static Format) -> Result<Self, PortError> {
         durable::create_writable_folder(durable::parent(path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -54,13 +65,14 @@ impl Database {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::open_with(path, format, flags, |connection| {
             fill_if_new(connection, format)?;
+            upgrade(connection, format)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "journal_size_limit", WAL_REST_BYTES)?;
             Ok(())
         })
     }
 
-    /// Opens a file that is there for reading, beside whoever writes to it.
+    /// Opens a file that is there for reading, beside whoever writes to it; it may be of an older version.
     pub fn open_read_only(path: &Path, format: &'static Format) -> Result<Self, PortError> {
         if let Err(error) = std::fs::metadata(path) {
             return Err(PortError::io(attempt("open", format, path), error));
@@ -239,8 +251,8 @@ impl Identity {
         if self.application_id != format.application_id {
             return Some(format!("a SQLite file, but not a {} of millrace", format.what));
         }
-        (self.version != format.version)
-            .then(|| format!("of version {}, expected {}", self.version, format.version))
+        let is_known = format.steps_from(self.version).is_some();
+        (!is_known).then(|| format!("of version {}, expected {}", self.version, format.version))
     }
 }
 
@@ -256,6 +268,27 @@ fn fill_if_new(connection: &mut Connection, format: &Format) -> rusqlite::Result
         transaction.pragma_update(None, "user_version", format.version)?;
     }
     transaction.commit()
+}
+
+/// Takes a file of an older version to the format's, all of the way or not at all.
+fn upgrade(connection: &mut Connection, format: &Format) -> rusqlite::Result<()> {
+    if steps_to(connection, format)?.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it meanwhile.
+    for step in steps_to(&transaction, format)? {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", format.version)?;
+    transaction.commit()
+}
+
+/// The steps that are due for a file; none for what is no file of this kind.
+fn steps_to(connection: &Connection, format: &Format) -> rusqlite::Result<&'static [&'static str]> {
+    let found = Identity::read(connection)?;
+    let is_ours = found.application_id == format.application_id;
+    Ok(is_ours.then(|| format.steps_from(found.version)).flatten().unwrap_or_default())
 }
 
 fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
@@ -296,6 +329,7 @@ mod tests {
         application_id: 7,
         version: 1,
         schema: "CREATE TABLE things (name TEXT) STRICT;",
+        upgrades: &[],
     };
 
     fn refusal(path: &Path, format: &'static Format) -> String {
@@ -340,6 +374,39 @@ mod tests {
         assert_eq!(refusal(&path, &OTHER), expected);
         let expected = format!("open shelf {path:?}: of version 1, expected 2");
         assert_eq!(refusal(&path, &NEWER), expected);
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_is_taken_along() {
+        static NEWER: Format = Format {
+            version: 3,
+            upgrades: &[
+                "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 1",
+                "ALTER TABLE things ADD COLUMN colour TEXT",
+            ],
+            ..FORMAT
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        add(&Database::open(&path, &FORMAT).unwrap(), "ball").unwrap();
+        Database::open_read_only(&path, &NEWER).unwrap();
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let open = || Database::open(&path, &NEWER).unwrap();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let things = opened[3].read("read", |transaction| {
+            transaction.query_row("SELECT name, size, colour FROM things", [], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, Option<String>>(2)?,
+                ))
+            })
+        });
+        assert_eq!(things.unwrap(), ("ball".to_owned(), 1, None));
+        let expected = format!("open shelf {path:?}: of version 3, expected 1");
+        assert_eq!(refusal(&path, &FORMAT), expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use datafusion::arrow::compute::cast;
+use services::delivery::Gap;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -29,6 +30,7 @@ pub struct Answer {
     ended: bool,
     scanned_bytes: Option<u64>,
     time: Option<Allowance>,
+    gaps: Vec<Gap>,
 }
 
 /// The time that an engine may take for an answer.
@@ -40,7 +42,7 @@ struct Allowance {
 
 impl Answer {
     pub(crate) fn new(columns: SchemaRef, batches: BatchReceiver) -> Self {
-        Self { columns, batches, ended: false, scanned_bytes: None, time: None }
+        Self { columns, batches, ended: false, scanned_bytes: None, time: None, gaps: Vec::new() }
     }
 
     /// The same answer, for which so many bytes were read that somebody pays for.
@@ -51,6 +53,16 @@ impl Answer {
     /// The same answer, for whose rows the engine may take `left` of the time `all`.
     pub(crate) fn within(self, all: Duration, left: Duration) -> Self {
         Self { time: Some(Allowance { all, left }), ..self }
+    }
+
+    /// The same answer, which rows of the table are not in.
+    pub(crate) fn without(self, gaps: Vec<Gap>) -> Self {
+        Self { gaps, ..self }
+    }
+
+    /// The rows of the table that cannot be read, whether it would need them or not.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// The bytes that were read for it, where they have a price.

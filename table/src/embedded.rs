@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Table;
 use crate::answer::Answer;
 use crate::error::QueryError;
-use crate::query::{Moment, Query};
+use crate::query::{Moment, Planned, Query};
 
 /// Batches that wait for a reader before the query pauses.
 const BATCHES_AHEAD: usize = 2;
@@ -140,13 +140,13 @@ impl Table for EmbeddedTable {
             limits: self.limits,
             closed: self.closed.clone(),
         };
-        let (planned, columns) = oneshot::channel();
+        let (planned, plan) = oneshot::channel();
         let (batches, receiver) = mpsc::channel(BATCHES_AHEAD);
         let runtime =
             self.runtime.as_ref().expect("the runtime is there until the table is dropped");
         runtime.spawn(query.run(planned, batches));
-        let columns = columns.await.map_err(|_| QueryError::Stopped)??;
-        Ok(Answer::new(columns, receiver))
+        let Planned { columns, gaps } = plan.await.map_err(|_| QueryError::Stopped)??;
+        Ok(Answer::new(columns, receiver).without(gaps))
     }
 }
 

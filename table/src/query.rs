@@ -14,7 +14,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::StreamExt as _;
-use services::delivery::{Snapshot, snapshot, table_schema};
+use services::delivery::{Gap, Snapshot, snapshot, table_schema};
 use services::{ErrorKind, PortError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,16 @@ use crate::translate::{Scope, is_about_files, translate};
 /// The name of the one table that is no view.
 const DETECTIONS: &str = "detections";
 
+/// What is known of an answer before its first row.
+pub(crate) struct Planned {
+    pub(crate) columns: SchemaRef,
+    /// Rows of the table that are not in it.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// The rows of an answer, the files that they come from, and those that cannot be read.
+type Started = (SendableRecordBatchStream, Vec<PathBuf>, Vec<Gap>);
+
 /// A query and what it runs on.
 pub(crate) struct Query {
     pub(crate) sql: String,
@@ -42,10 +52,10 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Runs the query: columns (or why there are none) to `planned`, then batches to `batches`.
+    /// Runs the query: its plan (or why there is none) to `planned`, then batches to `batches`.
     pub(crate) async fn run(
         self,
-        mut planned: oneshot::Sender<Result<SchemaRef, QueryError>>,
+        mut planned: oneshot::Sender<Result<Planned, QueryError>>,
         batches: BatchSender,
     ) {
         let started = tokio::select! {
@@ -53,7 +63,7 @@ impl Query {
             () = planned.closed() => return,
             started = self.start() => started,
         };
-        let (rows, files) = match started {
+        let (rows, files, gaps) = match started {
             Ok(started) => started,
             Err(error) => {
                 // Nobody waits any more where sending fails, here and below.
@@ -61,7 +71,7 @@ impl Query {
                 return;
             }
         };
-        if planned.send(Ok(rows.schema())).is_ok() {
+        if planned.send(Ok(Planned { columns: rows.schema(), gaps })).is_ok() {
             tokio::select! {
                 biased;
                 () = batches.closed() => {}
@@ -70,10 +80,10 @@ impl Query {
         }
     }
 
-    async fn start(&self) -> Result<(SendableRecordBatchStream, Vec<PathBuf>), QueryError> {
+    async fn start(&self) -> Result<Started, QueryError> {
         let statement = question(&self.sql)?;
         let moment = self.moment.clone();
-        let (detections, files) =
+        let (detections, files, gaps) =
             blocking(move || moment.detections()).await?.map_err(QueryError::Rows)?;
         let rows = match self.plan(statement, detections).await {
             Ok(frame) => frame.execute_stream().await,
@@ -81,7 +91,7 @@ impl Query {
             Err(Planning::Failed(error)) => Err(error),
         };
         match rows {
-            Ok(rows) => Ok((rows, files)),
+            Ok(rows) => Ok((rows, files, gaps)),
             Err(error) => Err(self.failed(error, &files).await),
         }
     }
@@ -206,15 +216,15 @@ impl Moment {
         Ok(Self { held: Some(self.snapshot()?), ..self })
     }
 
-    fn detections(&self) -> Result<(Detections, Vec<PathBuf>), PortError> {
-        let Snapshot { files, buffered } = self.snapshot()?;
+    fn detections(&self) -> Result<(Detections, Vec<PathBuf>, Vec<Gap>), PortError> {
+        let Snapshot { files, buffered, gaps } = self.snapshot()?;
         let folder = self.buffer.parent().unwrap_or(Path::new("."));
         let root = std::path::absolute(folder)
             .map_err(|error| PortError::io(format!("make path {folder:?} absolute"), error))?;
         let look = |path: &PathBuf| FiledRows::look(&root, path);
         let filed = files.iter().map(look).collect::<Result<Vec<_>, _>>()?;
         let store = if filed.is_empty() { None } else { Some(store(&root)?) };
-        Ok((Detections::new(filed, store, buffered), files))
+        Ok((Detections::new(filed, store, buffered), files, gaps))
     }
 
     fn snapshot(&self) -> Result<Snapshot, PortError> {
@@ -229,7 +239,8 @@ impl Moment {
 }
 
 fn nothing_yet() -> Snapshot {
-    Snapshot { files: Vec::new(), buffered: RecordBatch::new_empty(table_schema()) }
+    let buffered = RecordBatch::new_empty(table_schema());
+    Snapshot { files: Vec::new(), buffered, gaps: Vec::new() }
 }
 
 /// Reads the text and takes it when it is one question.

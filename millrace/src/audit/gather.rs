@@ -8,6 +8,7 @@
 
 use anyhow::Context as _;
 use services::config::Config;
+use services::delivery::{Loss, gone};
 use services::queue::{DeadLetter, DeadLetters, Held, QueueReader};
 use services::{
     CaptureTime, DataFolder, Epoch, ErrorKind, FrameBatch, MediaTime, ModelName, OpenBackend,
@@ -32,7 +33,11 @@ const LETTERS_PER_PAGE: usize = 1_000;
 pub async fn gather(folder: &DataFolder, range: TimeRange) -> anyhow::Result<Books> {
     let table = EmbeddedTable::open(folder)?;
     let folder = folder.clone();
-    let read = move || read_files(&folder, range);
+    let read = move || {
+        let mut books = read_files(&folder, range)?;
+        books.gaps.extend(lost(&folder)?);
+        anyhow::Ok(books)
+    };
     let mut books = tokio::task::spawn_blocking(read).await.context("read spools and queues")??;
     settle(&table, &mut books).await?;
     Ok(books)
@@ -78,6 +83,19 @@ pub async fn letters(dead: &dyn DeadLetters) -> anyhow::Result<Vec<DeadLetter>> 
             return Ok(all);
         }
     }
+}
+
+/// What was in the table once, could not be read, and was taken out of it.
+fn lost(folder: &DataFolder) -> Result<Vec<Gap>, PortError> {
+    let gone = match gone(&folder.buffer()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        gone => gone?,
+    };
+    let gap = |loss: Loss| Gap {
+        place: Place::Table(loss.place),
+        cause: format!("up to {} rows, taken out: {}", loss.rows, loss.reason),
+    };
+    Ok(gone.losses.into_iter().map(gap).collect())
 }
 
 fn read_spools(folder: &DataFolder, range: TimeRange) -> anyhow::Result<Books> {
@@ -154,6 +172,11 @@ fn enter(body: &str, books: &mut Books, place: impl Fn(&mut Books) -> &mut Frame
 /// Enters what the table says, in one reading of it.
 async fn settle(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
     let mut answer = table.query(&question(books)).await?;
+    let gap = |gap: &services::delivery::Gap| Gap {
+        place: Place::Table(gap.file.display().to_string()),
+        cause: format!("up to {} rows: {}", gap.rows, gap.reason),
+    };
+    books.gaps.extend(answer.gaps().iter().map(gap));
     while let Some(batch) = answer.next().await {
         for (key, frame, answered) in settled(&Rows::of(batch?))? {
             books.settle(&key, frame, answered);

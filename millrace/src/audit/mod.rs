@@ -160,6 +160,8 @@ pub enum Place {
     Spool(StreamId),
     /// A model's queue, with its dead letters.
     Queue(ModelName),
+    /// A file of the table, or a row in its buffer.
+    Table(String),
 }
 
 impl Place {
@@ -167,6 +169,7 @@ impl Place {
         match self {
             Self::Spool(stream) => key.stream == *stream,
             Self::Queue(model) => key.model == *model,
+            Self::Table(_) => true,
         }
     }
 }
@@ -176,6 +179,7 @@ impl fmt::Display for Place {
         match self {
             Self::Spool(stream) => write!(f, "the spool of stream {stream}"),
             Self::Queue(model) => write!(f, "the queue of model {model}"),
+            Self::Table(part) => write!(f, "{part} of the table"),
         }
     }
 }

@@ -10,6 +10,7 @@ mod init;
 mod probe;
 mod query;
 mod receive;
+mod repair;
 mod run;
 mod site;
 mod up;
@@ -32,6 +33,7 @@ pub(crate) async fn run(command: Command, screen: Screen) -> anyhow::Result<Exit
         Command::Query(args) => query::run(&args).await,
         Command::Audit(args) => audit::run(&args, &screen).await,
         Command::Cost(args) => cost::run(&args, &screen).await,
+        Command::Repair(args) => repair::run(&args, &screen).await,
         Command::DeadLetters(command) => dead_letters::run(&command, &screen).await,
         Command::Receive(args) => receive::run(args, screen).await,
         Command::Infer(args) => infer::run(args, screen).await,

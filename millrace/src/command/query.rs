@@ -56,7 +56,9 @@ pub(super) async fn answer(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let table = EmbeddedTable::open(folder)?;
-    write_answer(table.query(sql).await?, format, out).await
+    let answer = table.query(sql).await?;
+    tell_gaps(&answer)?;
+    write_answer(answer, format, out).await
 }
 
 /// Writes the answer to a query; gives the bytes that were read for it, where they have a price.
@@ -67,9 +69,21 @@ async fn write(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<Option<u64>> {
     let answer = query_within(table, sql, args.timeout.duration()).await?;
+    tell_gaps(&answer)?;
     let scanned = answer.scanned_bytes();
     write_answer(answer, args.format, out).await?;
     Ok(scanned)
+}
+
+/// Names what an answer cannot take account of.
+fn tell_gaps(answer: &Answer) -> io::Result<()> {
+    for gap in answer.gaps() {
+        writeln!(
+            io::stderr(),
+            "not in the answer: {gap}; \"millrace repair\" takes it out of the table"
+        )?;
+    }
+    Ok(())
 }
 
 async fn write_answer(

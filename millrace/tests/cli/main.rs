@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps a test may do as a test does")]
 
 mod cost;
+mod damage;
 mod finite;
 mod help;
 mod mistakes;

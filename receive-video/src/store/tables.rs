@@ -63,6 +63,7 @@ pub(super) static FORMAT: Format = Format {
             words TEXT NOT NULL
         ) STRICT;
     ",
+    upgrades: &[],
 };
 
 /// One bundle's row.

@@ -1,75 +1,25 @@
-//! The durable buffer of the embedded delivery stream: accepted rows on their way to files, and the list of the
-//! files that are part of the table.
+//! The durable buffer of the embedded delivery stream: accepted rows on their way to files.
 //!
 //! A row is in the buffer or in one listed file, never in both and never in neither: one transaction takes a
-//! batch of rows out and lists their file.
+//! batch of rows out and lists their file. A row that cannot be read is set aside with its reason, so that it holds
+//! up none behind it.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension as _, Transaction};
 
-use super::columns::{Hour, signed};
+use super::check_times;
+use super::columns::Hour;
+use super::list::{self, FiledPart};
 use crate::error::{ErrorKind, PortError};
 use crate::message::DetectionRow;
-use crate::sqlite::{Database, Format};
+use crate::sqlite::Database;
 use crate::time::CaptureTime;
 
 /// Where the buffer lies in the table's folder.
 pub fn buffer_path(table: &Path) -> PathBuf {
     table.join("buffer.sqlite")
 }
-
-pub(super) static FORMAT: Format = Format {
-    what: "table buffer",
-    application_id: 0x4d52_5442, // "MRTB"
-    version: 1,
-    schema: "
-        CREATE TABLE rows (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            accepted_at INTEGER NOT NULL, -- UTC microseconds
-            hour INTEGER NOT NULL,        -- the partition: whole hours since 1970, UTC
-            body TEXT NOT NULL            -- the row as JSON
-        ) STRICT;
-        CREATE INDEX rows_by_hour ON rows (hour);
-
-        -- How much of each hour is here.
-        CREATE TABLE hours (
-            hour INTEGER PRIMARY KEY,
-            rows INTEGER NOT NULL,
-            bytes INTEGER NOT NULL
-        ) STRICT;
-        CREATE TRIGGER row_in AFTER INSERT ON rows BEGIN
-            INSERT INTO hours VALUES (new.hour, 1, octet_length(new.body))
-            ON CONFLICT (hour) DO UPDATE SET rows = rows + 1, bytes = bytes + excluded.bytes;
-        END;
-        CREATE TRIGGER row_out AFTER DELETE ON rows BEGIN
-            UPDATE hours SET rows = rows - 1, bytes = bytes - octet_length(old.body)
-            WHERE hour = old.hour;
-            DELETE FROM hours WHERE hour = old.hour AND rows = 0;
-        END;
-
-        -- Batches that are sealed and not yet filed: an hour's rows up to the id `last`. Ids only grow, so no
-        -- row joins a batch later.
-        CREATE TABLE batches (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            hour INTEGER NOT NULL,
-            last INTEGER NOT NULL
-        ) STRICT;
-
-        -- The table's files, each under the table's folder.
-        CREATE TABLE files (
-            path TEXT PRIMARY KEY,
-            rows INTEGER NOT NULL,
-            bytes INTEGER NOT NULL,
-            filed_at INTEGER NOT NULL
-        ) STRICT;
-
-        -- When this buffer was made, in UTC milliseconds: part of its files' names, so that a new buffer beside
-        -- an old one's files never replaces one of them.
-        CREATE TABLE origin (made_at INTEGER NOT NULL) STRICT;
-        INSERT INTO origin VALUES (CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER));
-    ",
-};
 
 /// The buffered rows of one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,30 +31,30 @@ pub(super) struct OpenHour {
 }
 
 /// Rows that go into one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) id: i64,
     pub(super) hour: Hour,
     /// The id of its last row.
     pub(super) last: i64,
-    pub(super) origin: i64,
+    /// Its file's name, without the ending.
+    pub(super) name: String,
 }
 
 impl Batch {
-    /// The name of the batch's file within the table's folder: the same whenever it is asked.
+    /// The path of the batch's file within the table's folder: the same whenever it is asked.
     pub(super) fn path(&self) -> String {
-        let (dt, hour) = (self.hour.dt(), self.hour.hour());
-        let (origin, id) = (self.origin, self.id);
-        format!("detections/dt={dt}/hour={hour}/part-{origin:013}-{id:010}.parquet")
+        list::path_of(self.hour, &self.name)
     }
 }
 
-/// A file that is part of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FiledPart {
-    pub(super) path: String,
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
+/// Rows of a batch that were read together.
+#[derive(Debug, PartialEq)]
+pub(super) struct Chunk {
+    /// Those that can be read.
+    pub(super) rows: Vec<DetectionRow>,
+    /// The id of the last one, readable or not.
+    pub(super) last: i64,
 }
 
 /// Accepts rows, as JSON; all or none of them.
@@ -170,15 +120,34 @@ pub(super) fn open_hours(database: &Database) -> Result<Vec<OpenHour>, PortError
     })
 }
 
-/// Makes a batch of up to `max_rows` of an hour's oldest rows; which rows and which batch is then fixed. The hour
+/// Makes a batch of up to `max_rows` of an hour's oldest rows; which rows and which file is then fixed. The hour
 /// has rows, and none of them is in a batch.
-pub(super) fn seal(database: &Database, hour: Hour, max_rows: u32) -> Result<(), PortError> {
+pub(super) fn seal(
+    database: &Database,
+    hour: Hour,
+    max_rows: u32,
+    now: CaptureTime,
+) -> Result<(), PortError> {
+    let sql = format!(
+        "INSERT INTO batches (hour, last, name) SELECT ?1, max(id), {} FROM (
+             SELECT id FROM rows WHERE hour = ?1 ORDER BY id LIMIT ?2)",
+        list::drawn_name(now)
+    );
     database.write("seal a batch of", |transaction| {
-        transaction.execute(
-            "INSERT INTO batches (hour, last) SELECT ?1, max(id) FROM (
-                 SELECT id FROM rows WHERE hour = ?1 ORDER BY id LIMIT ?2)",
-            (hour.0, max_rows),
-        )?;
+        transaction.execute(&sql, (hour.0, max_rows))?;
+        Ok(())
+    })
+}
+
+/// Draws another name for a batch's file.
+pub(super) fn rename(
+    database: &Database,
+    batch: &Batch,
+    now: CaptureTime,
+) -> Result<(), PortError> {
+    let sql = format!("UPDATE batches SET name = {} WHERE id = ?", list::drawn_name(now));
+    database.write("rename a batch of", |transaction| {
+        transaction.execute(&sql, [batch.id])?;
         Ok(())
     })
 }
@@ -187,62 +156,91 @@ pub(super) fn seal(database: &Database, hour: Hour, max_rows: u32) -> Result<(),
 pub(super) fn sealed(database: &Database) -> Result<Option<Batch>, PortError> {
     database.read("read", |transaction| {
         transaction
-            .query_row(
-                "SELECT id, hour, last, made_at FROM batches, origin ORDER BY id LIMIT 1",
-                [],
-                |row| {
-                    let (id, hour) = (row.get(0)?, Hour(row.get(1)?));
-                    Ok(Batch { id, hour, last: row.get(2)?, origin: row.get(3)? })
-                },
-            )
+            .query_row("SELECT id, hour, last, name FROM batches ORDER BY id LIMIT 1", [], |row| {
+                let (id, hour) = (row.get(0)?, Hour(row.get(1)?));
+                Ok(Batch { id, hour, last: row.get(2)?, name: row.get(3)? })
+            })
             .optional()
     })
 }
 
-/// Lists a batch's file as part of the table and takes its rows out of the buffer, in one step.
+/// Takes a batch's rows out of the buffer and lists their file, if they have one, as part of the table, in one step.
 pub(super) fn settle(
     database: &Database,
     batch: &Batch,
-    part: &FiledPart,
+    part: Option<&FiledPart>,
     now: CaptureTime,
 ) -> Result<(), PortError> {
     database.write("settle a batch of", |transaction| {
         transaction
             .execute("DELETE FROM rows WHERE hour = ? AND id <= ?", (batch.hour.0, batch.last))?;
         transaction.execute("DELETE FROM batches WHERE id = ?", [batch.id])?;
-        transaction.execute(
-            "INSERT OR REPLACE INTO files (path, rows, bytes, filed_at) VALUES (?, ?, ?, ?)",
-            (&part.path, signed(part.rows), signed(part.bytes), now.0),
-        )?;
-        Ok(())
+        part.map_or(Ok(()), |part| list::add(transaction, part, now))
     })
 }
 
-/// Up to `limit` of a batch's rows whose ids are above `after`, with the last one's id.
+/// Up to `limit` of a batch's rows whose ids are above `after`; `None` when there are no more. Those that cannot be
+/// read are set aside.
 pub(super) fn batch_rows(
     database: &Database,
     batch: &Batch,
     after: i64,
     limit: u32,
-) -> Result<(Vec<DetectionRow>, i64), PortError> {
-    let bodies: Vec<(i64, String)> = database.read("read", |transaction| {
+    now: CaptureTime,
+) -> Result<Option<Chunk>, PortError> {
+    let bodies: Vec<(i64, Vec<u8>)> = database.read("read", |transaction| {
         transaction
             .prepare_cached(
                 "SELECT id, body FROM rows WHERE hour = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
             )?
             .query_map((batch.hour.0, after, batch.last, limit), |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                Ok((row.get(0)?, row.get_ref(1)?.as_bytes()?.to_vec()))
             })?
             .collect()
     })?;
-    let last = bodies.last().map_or(after, |(id, _)| *id);
-    let rows = bodies.iter().map(|(id, body)| parse(database, *id, body));
-    Ok((rows.collect::<Result<_, _>>()?, last))
+    let Some(&(last, _)) = bodies.last() else { return Ok(None) };
+    let (mut rows, mut unreadable) = (Vec::with_capacity(bodies.len()), Vec::new());
+    for (id, body) in bodies {
+        match parse(&body) {
+            Ok(row) => rows.push(row),
+            Err(reason) => unreadable.push((id, reason)),
+        }
+    }
+    set_aside(database, &unreadable, now)?;
+    Ok(Some(Chunk { rows, last }))
 }
 
 /// Reads a row as it was accepted.
-pub(super) fn parse(database: &Database, id: i64, body: &str) -> Result<DetectionRow, PortError> {
-    serde_json::from_str(body).map_err(|error| {
-        PortError::new(ErrorKind::Corrupt, database.attempt(&format!("read row {id} of")), error)
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn parse(body: &[u8]) -> Result<DetectionRow, String> {
+    let row: DetectionRow = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    check_times(&row)?;
+    Ok(row)
+}
+
+/// Takes rows out of the buffer that cannot be read, and keeps them with their reasons.
+fn set_aside(
+    database: &Database,
+    unreadable: &[(i64, String)],
+    now: CaptureTime,
+) -> Result<(), PortError> {
+    if unreadable.is_empty() {
+        return Ok(());
+    }
+    for (id, reason) in unreadable {
+        tracing::error!(row = id, reason, "an accepted row cannot be read, and is set aside");
+    }
+    database.write("set rows aside in", |transaction| {
+        for (id, reason) in unreadable {
+            transaction.execute(
+                "INSERT OR REPLACE INTO unreadable
+                 SELECT id, accepted_at, CAST(body AS BLOB), ?2, ?3 FROM rows WHERE id = ?1",
+                (id, reason, now.0),
+            )?;
+            transaction.execute("DELETE FROM rows WHERE id = ?", [id])?;
+        }
+        Ok(())
     })
 }

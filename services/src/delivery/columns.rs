@@ -4,6 +4,7 @@
 //! Text is UTF-8, counts and offsets are signed (Athena knows no unsigned integers), times are microseconds UTC.
 //! The partition columns `dt` and `hour` are not in the files: their path tells them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{
@@ -48,6 +49,18 @@ impl Hour {
     /// The hour that a time lies in.
     pub fn of(time: CaptureTime) -> Self {
         Self(time.0.div_euclid(3_600_000_000))
+    }
+
+    /// The hour that a file's path tells (`…/dt=YYYY-MM-DD/hour=HH/…`).
+    pub fn of_path(file: &Path) -> Option<Self> {
+        let mut folders = file.parent()?.components().rev();
+        let mut value = |column: &str| {
+            let folder = folders.next()?.as_os_str().to_str()?;
+            folder.strip_prefix(column)?.strip_prefix('=').map(str::to_owned)
+        };
+        let (hour, dt) = (value("hour")?, value("dt")?);
+        let start: jiff::Timestamp = format!("{dt}T{hour}:00:00Z").parse().ok()?;
+        Some(Self(start.as_second().div_euclid(3_600)))
     }
 
     /// The day, `YYYY-MM-DD`.
@@ -195,6 +208,12 @@ mod tests {
         let hour = Hour::of(noon);
         assert_eq!((hour.dt().as_str(), hour.hour().as_str()), ("2026-11-21", "11"));
         assert_eq!(Hour::of(CaptureTime(-1)), Hour(-1));
+        let file =
+            format!("/table/detections/dt={}/hour={}/part-1.parquet", hour.dt(), hour.hour());
+        assert_eq!(Hour::of_path(Path::new(&file)), Some(hour));
+        for other in ["part-1.parquet", "/dt=x/hour=11/part-1.parquet", "/hour=11/part-1.parquet"] {
+            assert_eq!(Hour::of_path(Path::new(other)), None);
+        }
     }
 
     #[test]

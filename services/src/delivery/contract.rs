@@ -28,6 +28,7 @@ macro_rules! delivery_contract {
         $crate::delivery_contract!($make;
             accepted_rows_are_in_the_table,
             a_row_that_is_too_long_fails_alone,
+            a_row_whose_time_the_table_does_not_hold_fails_alone,
             a_batch_over_the_limits_is_refused_whole
         );
     };
@@ -60,7 +61,17 @@ pub async fn accepted_rows_are_in_the_table(delivered: &dyn Delivered) {
 /// A row over the limit of one record has its own outcome; the others are accepted.
 pub async fn a_row_that_is_too_long_fails_alone(delivered: &dyn Delivered) {
     let long = DetectionRow { extra: Some("x".repeat(MAX_RECORD_BYTES)), ..row("gate", 1, 0) };
-    let rows = [row("gate", 0, 0), long, row("gate", 2, 0)];
+    fails_alone(long, delivered).await;
+}
+
+/// A row whose time is no time of the table has its own outcome; the others are accepted.
+pub async fn a_row_whose_time_the_table_does_not_hold_fails_alone(delivered: &dyn Delivered) {
+    let early = DetectionRow { captured_at: CaptureTime(i64::MIN), ..row("gate", 1, 0) };
+    fails_alone(early, delivered).await;
+}
+
+async fn fails_alone(bad: DetectionRow, delivered: &dyn Delivered) {
+    let rows = [row("gate", 0, 0), bad, row("gate", 2, 0)];
     let outcomes = delivered.stream().put(&rows).await.expect("the batch is within the limits");
     let kinds: Vec<_> =
         outcomes.iter().map(|outcome| outcome.as_ref().err().map(|error| error.kind())).collect();

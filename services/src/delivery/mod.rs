@@ -16,10 +16,16 @@ mod columns;
 pub mod contract;
 mod filing;
 mod firehose;
+mod gone;
+mod list;
+mod lock;
 mod packing;
 mod parquet;
+mod repair;
+mod schema;
 mod snapshot;
 mod sqlite;
+mod untouched;
 
 use std::fmt;
 
@@ -32,7 +38,9 @@ pub use buffer::buffer_path;
 pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
 pub use filing::{Filed, Filer, FilingPolicy};
 pub use firehose::FirehoseStream;
-pub use snapshot::{Snapshot, snapshot};
+pub use gone::{Gone, Loss, gone};
+pub use repair::{Relisted, Repaired, repair};
+pub use snapshot::{Gap, Snapshot, snapshot};
 pub use sqlite::{BufferedDelivery, DeliveryOptions};
 
 /// Most records of one call.
@@ -68,13 +76,26 @@ pub fn check_batch(rows: &[DetectionRow]) -> Result<Vec<Result<String, PortError
 }
 
 fn record(row: &DetectionRow) -> Result<String, PortError> {
+    let refuse = |cause| {
+        let attempt = format!("deliver row {} of frame {}", row.detection, row.frame_id);
+        PortError::because(ErrorKind::Invalid, attempt, cause)
+    };
+    check_times(row).map_err(refuse)?;
     let json = serde_json::to_string(row).expect("a row has no map with keys that are not text");
     if json.len() > MAX_RECORD_BYTES {
-        let attempt = format!("deliver row {} of frame {}", row.detection, row.frame_id);
-        let cause = format!("{} bytes, at most {MAX_RECORD_BYTES} are allowed", json.len());
-        return Err(PortError::because(ErrorKind::Invalid, attempt, cause));
+        return Err(refuse(format!(
+            "{} bytes, at most {MAX_RECORD_BYTES} are allowed",
+            json.len()
+        )));
     }
     Ok(json)
+}
+
+/// Checks that the table holds a row's times.
+fn check_times(row: &DetectionRow) -> Result<(), String> {
+    packing::time_text("captured_at", row.captured_at)?;
+    packing::time_text("inferred_at", row.inferred_at)?;
+    Ok(())
 }
 
 #[cfg(test)]

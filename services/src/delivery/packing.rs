@@ -45,8 +45,9 @@ pub(super) fn line(row: &DetectionRow, record: &str) -> Result<String, PortError
     };
     let mut line = record.to_owned();
     for (column, time) in [("captured_at", row.captured_at), ("inferred_at", row.inferred_at)] {
-        let Some(text) = time_text(time) else {
-            return refuse(format!("{column} is {time}, expected a year of four digits"));
+        let text = match time_text(column, time) {
+            Ok(text) => text,
+            Err(cause) => return refuse(cause),
         };
         // Inside a text every quote has a backslash before it: only a key can read so.
         let number = format!("\"{column}\":{}", time.0);
@@ -61,11 +62,16 @@ pub(super) fn line(row: &DetectionRow, record: &str) -> Result<String, PortError
 
 /// A time as `java.sql.Timestamp.valueOf` reads it, UTC: the form that Firehose's Hive JSON SerDe takes by default
 /// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_HiveJsonSerDe.html>).
-fn time_text(time: CaptureTime) -> Option<String> {
+///
+/// # Errors
+/// Says what the column has and what was expected: no other time is in the table, wherever it lies.
+pub(super) fn time_text(column: &str, time: CaptureTime) -> Result<String, String> {
     let text = time.to_string();
-    let (day, rest) = text.split_once('T')?;
     let form = "YYYY-MM-DD HH:MM:SS.ffffff";
-    Some(format!("{day} {}", rest.strip_suffix('Z')?)).filter(|text| text.len() == form.len())
+    let parts = text.split_once('T').and_then(|(day, rest)| Some((day, rest.strip_suffix('Z')?)));
+    let text = parts.map(|(day, rest)| format!("{day} {rest}"));
+    text.filter(|text| text.len() == form.len())
+        .ok_or_else(|| format!("{column} is {time}, expected a year of four digits"))
 }
 
 /// Packs lines, each with its row's place, into as few records as hold them in their order, and those into calls.
@@ -116,7 +122,7 @@ mod tests {
     use crate::delivery::contract::row;
 
     fn line_of(row: &DetectionRow) -> Result<String, PortError> {
-        let record = check_batch(std::slice::from_ref(row)).unwrap().remove(0).unwrap();
+        let record = check_batch(std::slice::from_ref(row)).unwrap().remove(0)?;
         line(row, &record)
     }
 
@@ -129,11 +135,11 @@ mod tests {
 
     #[test]
     fn times_have_six_digits_after_the_second() {
-        let text = |micros| time_text(CaptureTime(micros));
+        let text = |micros| time_text("captured_at", CaptureTime(micros)).ok();
         assert_eq!(text(0).unwrap(), "1970-01-01 00:00:00.000000");
         assert_eq!(text(-1).unwrap(), "1969-12-31 23:59:59.999999");
         assert_eq!(text(1_795_262_000_123_456).unwrap(), "2026-11-21 11:53:20.123456");
-        assert_eq!(text(i64::MAX), None);
+        assert_eq!(text(i64::MAX), None, "no year that is written");
         assert_eq!(text(-99_999_999_999_999_999), None, "the year -1199");
     }
 
@@ -188,7 +194,7 @@ mod tests {
             for (column, time) in
                 [("captured_at", row.captured_at), ("inferred_at", row.inferred_at)]
             {
-                prop_assert_eq!(&came[column], &Value::from(time_text(time).unwrap()));
+                prop_assert_eq!(&came[column], &Value::from(time_text(column, time).unwrap()));
                 came[column] = Value::from(time.0);
             }
             prop_assert_eq!(came, serde_json::to_value(&row).unwrap());

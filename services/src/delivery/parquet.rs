@@ -1,16 +1,17 @@
-//! Writes rows into a Parquet file.
+//! Writes rows into a Parquet file, and reads them back.
 
 use std::fs::File;
 use std::path::Path;
 
+use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
-use super::columns::{arrow_schema, to_record_batch};
+use super::columns::arrow_schema;
 use crate::error::{ErrorKind, PortError};
-use crate::message::DetectionRow;
 
 /// A Parquet file that is being written.
 pub(super) struct PartWriter {
@@ -28,31 +29,82 @@ impl PartWriter {
             .set_created_by(format!("millrace {}", env!("CARGO_PKG_VERSION")))
             .build();
         let writer = ArrowWriter::try_new(file, arrow_schema(), Some(properties))
-            .map_err(|error| failed(&attempt, error))?;
+            .map_err(|error| unwritten(&attempt, error))?;
         Ok(Self { writer, attempt })
     }
 
     /// Adds rows.
-    pub(super) fn add(&mut self, rows: &[DetectionRow]) -> Result<(), PortError> {
-        self.writer.write(&to_record_batch(rows)).map_err(|error| failed(&self.attempt, error))
+    pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PortError> {
+        self.writer.write(rows).map_err(|error| unwritten(&self.attempt, error))
     }
 
     /// Ends the file and makes its bytes durable, and tells how many they are.
     pub(super) fn finish(self) -> Result<u64, PortError> {
-        let file = self.writer.into_inner().map_err(|error| failed(&self.attempt, error))?;
+        let file = self.writer.into_inner().map_err(|error| unwritten(&self.attempt, error))?;
         file.sync_all()
             .and_then(|()| Ok(file.metadata()?.len()))
             .map_err(|error| PortError::io(self.attempt, error))
     }
 }
 
-/// Finds the I/O error that a Parquet error may hide, since that one tells what to do.
-fn failed(attempt: &str, error: ParquetError) -> PortError {
+/// A Parquet file of the table's rows.
+pub(super) struct PartReader {
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    attempt: String,
+    bytes: u64,
+}
+
+impl PartReader {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; `Corrupt` when it is no Parquet file, or one of other columns.
+    pub(super) fn open(path: &Path) -> Result<Self, PortError> {
+        let attempt = format!("read rows of {path:?}");
+        let io = |error| PortError::io(attempt.clone(), error);
+        let file = File::open(path).map_err(io)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
+            .map_err(|error| unreadable(&attempt, error))?;
+        if builder.schema().fields() != arrow_schema().fields() {
+            let cause = "it has other columns than the table";
+            return Err(PortError::because(ErrorKind::Corrupt, attempt, cause));
+        }
+        Ok(Self { builder, attempt, bytes })
+    }
+
+    /// How long the file is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The rows, up to `most` at a time.
+    pub(super) fn batches(
+        self,
+        most: usize,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, PortError>>, PortError> {
+        let Self { builder, attempt, .. } = self;
+        let reader = builder.with_batch_size(most).build();
+        let reader = reader.map_err(|error| unreadable(&attempt, error))?;
+        Ok(reader.map(move |batch| batch.map_err(|error| unreadable(&attempt, error.into()))))
+    }
+}
+
+fn unreadable(attempt: &str, error: ParquetError) -> PortError {
+    told(attempt, error, ErrorKind::Corrupt)
+}
+
+fn unwritten(attempt: &str, error: ParquetError) -> PortError {
+    told(attempt, error, ErrorKind::Unavailable)
+}
+
+/// Finds the I/O error that a Parquet error may hide, since that one tells what to do; any other is of `kind`.
+fn told(attempt: &str, error: ParquetError, kind: ErrorKind) -> PortError {
     match error {
         ParquetError::External(source) => match source.downcast::<std::io::Error>() {
             Ok(io) => PortError::io(attempt, *io),
-            Err(source) => PortError::new(ErrorKind::Unavailable, attempt, source),
+            Err(source) => PortError::new(kind, attempt, source),
         },
-        other => PortError::new(ErrorKind::Unavailable, attempt, other),
+        other => PortError::new(kind, attempt, other),
     }
 }

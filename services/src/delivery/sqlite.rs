@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::buffer::{self, FORMAT};
+use super::buffer;
 use super::filing::{Filer, FilingPolicy};
-use super::{DeliveryStream, check_batch};
+use super::{DeliveryStream, check_batch, untouched};
 use crate::clock::Clock;
 use crate::error::PortError;
 use crate::message::DetectionRow;
@@ -43,7 +43,7 @@ impl BufferedDelivery {
     /// # Errors
     /// When the folder is not writable, or the buffer is damaged or something else.
     pub fn open(table: &Path, max_buffered_bytes: u64, clock: Clock) -> Result<Self, PortError> {
-        let database = Database::open(&buffer::buffer_path(table), &FORMAT)?;
+        let database = untouched::open(table)?;
         Ok(Self { database: Arc::new(database), max_buffered_bytes, clock })
     }
 

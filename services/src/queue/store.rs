@@ -52,6 +52,7 @@ pub(super) static FORMAT: Format = Format {
             UPDATE totals SET dead = dead - 1, bytes = bytes - octet_length(old.body);
         END;
     ",
+    upgrades: &[],
 };
 
 /// How much a queue holds.

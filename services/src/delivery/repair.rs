@@ -1,0 +1,276 @@
+//! Brings the list of the table's files and the files themselves together again, after somebody lost one of them.
+//!
+//! What is listed and cannot be read is taken out of the list, with its reason; what lies in the folder and is in no
+//! list is listed. No byte of a file is changed and none is removed: a damaged file gets another name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::buffer::buffer_path;
+use super::gone::Loss;
+use super::list::{self, FiledPart};
+use super::lock::FilingLock;
+use super::parquet::PartReader;
+use super::schema::FORMAT;
+use super::snapshot::fault;
+use crate::durable;
+use crate::error::{ErrorKind, PortError};
+use crate::sqlite::Database;
+use crate::time::CaptureTime;
+
+/// Rows of a file that are in memory at once.
+const CHUNK_ROWS: usize = 8_192;
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Whether there was no buffer, so that rows that were accepted and in no file yet are gone with it.
+    pub made_buffer: bool,
+    /// The files that are part of the table again.
+    pub listed: Vec<Relisted>,
+    /// The files that are part of it no more.
+    pub taken_out: Vec<Loss>,
+    /// Files that lie in the folder, are in no list, and cannot be read: each with why. They stay where they are.
+    pub left_alone: Vec<(PathBuf, String)>,
+}
+
+/// A file that was in no list, or in the list as another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relisted {
+    /// The file, within the table's folder.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// Repairs the table in the folder `table`, also beside running processes; each file is read to its end. Blocks.
+///
+/// # Errors
+/// When the buffer is damaged, or the folder cannot be read or written. What was repaired until then stays repaired.
+pub fn repair(table: &Path, now: CaptureTime) -> Result<Repaired, PortError> {
+    durable::create_folder(table)?;
+    let _lock = FilingLock::take(table)?;
+    let made_buffer = remove_empty(&buffer_path(table))?;
+    let database = Database::open(&buffer_path(table), &FORMAT)?;
+    let repair = Repair { table, database, now };
+    let mut done = Repaired { made_buffer, ..Repaired::default() };
+    repair.take_out(&mut done)?;
+    repair.list(&mut done)?;
+    Ok(done)
+}
+
+/// Makes room for a new buffer where one is missing or empty; tells whether that is so.
+fn remove_empty(buffer: &Path) -> Result<bool, PortError> {
+    match fs::metadata(buffer) {
+        Ok(found) if found.len() > 0 => return Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        found => found.and_then(|_| fs::remove_file(buffer)),
+    }
+    .map_err(|error| PortError::io(format!("remove empty file {buffer:?}"), error))?;
+    Ok(true)
+}
+
+struct Repair<'a> {
+    table: &'a Path,
+    database: Database,
+    now: CaptureTime,
+}
+
+impl Repair<'_> {
+    /// Takes files out of the list that cannot be read, or are not what was listed.
+    fn take_out(&self, done: &mut Repaired) -> Result<(), PortError> {
+        for part in self.database.read("read", list::parts)? {
+            let file = self.table.join(&part.path);
+            match self.rows_of(&file)? {
+                Ok(rows) if rows == part.rows && fault(&file, part.bytes).is_none() => {}
+                Ok(_) => self.unlist(&part.path, None)?,
+                Err(reason) => {
+                    let reason = self.put_aside(&file, reason)?;
+                    let (place, rows) = (part.path, part.rows);
+                    let loss = Loss { place, rows, reason, found_at: self.now };
+                    self.unlist(&loss.place, Some(&loss))?;
+                    done.taken_out.push(loss);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the files that are in no list.
+    fn list(&self, done: &mut Repaired) -> Result<(), PortError> {
+        let known: BTreeSet<String> = list::known(&self.database)?;
+        for path in list::files_in(self.table)? {
+            if known.contains(&path) {
+                continue;
+            }
+            let file = self.table.join(&path);
+            match self.rows_of(&file)? {
+                Ok(rows) => {
+                    self.add(&FiledPart { path: path.clone(), rows, bytes: length(&file)? })?;
+                    done.listed.push(Relisted { path, rows });
+                }
+                Err(reason) => done.left_alone.push((file, reason)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file to its end and counts its rows; or says what is wrong with it.
+    fn rows_of(&self, file: &Path) -> Result<Result<u64, String>, PortError> {
+        let count = || -> Result<u64, PortError> {
+            let mut rows = 0;
+            for batch in PartReader::open(file)?.batches(CHUNK_ROWS)? {
+                rows += batch?.num_rows() as u64;
+            }
+            Ok(rows)
+        };
+        match count() {
+            Ok(rows) => Ok(Ok(rows)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                Ok(Err(error.cause_in_words()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives a damaged file a name that no reader of the folder takes for a part; gives the reason with it.
+    fn put_aside(&self, file: &Path, reason: String) -> Result<String, PortError> {
+        if !file.exists() {
+            return Ok(reason);
+        }
+        let mut aside = file.as_os_str().to_owned();
+        aside.push(".damaged");
+        durable::rename(file, Path::new(&aside))
+            .map_err(|error| PortError::io(format!("put file {file:?} aside"), error))?;
+        Ok(format!("{reason}; it is kept with the ending \".damaged\""))
+    }
+
+    fn unlist(&self, path: &str, loss: Option<&Loss>) -> Result<(), PortError> {
+        self.database.write("take a file out of", |transaction| {
+            transaction.execute("DELETE FROM files WHERE path = ?", [path])?;
+            loss.map_or(Ok(()), |loss| list::lose(transaction, loss))
+        })
+    }
+
+    fn add(&self, part: &FiledPart) -> Result<(), PortError> {
+        self.database.write("list a file in", |transaction| {
+            transaction.execute("DELETE FROM lost WHERE path = ?", [&part.path])?;
+            list::add(transaction, part, self.now)
+        })
+    }
+}
+
+fn length(file: &Path) -> Result<u64, PortError> {
+    let found = fs::metadata(file);
+    Ok(found.map_err(|error| PortError::io(format!("look at file {file:?}"), error))?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::delivery::tests::{frame_ids, row};
+    use crate::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream as _, gone, snapshot};
+
+    const NOW: CaptureTime = CaptureTime(1_795_262_000_000_000);
+
+    /// A table of one file for each of so many frames, and their paths.
+    async fn filed(frames: u64) -> (tempfile::TempDir, Vec<String>) {
+        let table = tempfile::tempdir().unwrap();
+        let options = DeliveryOptions::default();
+        let (stream, filer) =
+            BufferedDelivery::open_with_filer(table.path(), &options, &Clock::system()).unwrap();
+        for seq in 0..frames {
+            stream.put(&[row("gate", seq, 0)]).await.unwrap();
+            filer.file_all().await.unwrap();
+        }
+        let files = list::files_in(table.path()).unwrap();
+        (table, files)
+    }
+
+    fn seqs(table: &Path) -> Vec<u64> {
+        let last = |id: String| id.rsplit('/').next().unwrap().parse().unwrap();
+        frame_ids(table).into_iter().map(last).collect()
+    }
+
+    #[tokio::test]
+    async fn a_table_whose_buffer_is_gone_is_listed_from_its_files() {
+        for spoil in [|path| fs::remove_file(path), |path: PathBuf| fs::write(path, "")] {
+            let (table, files) = filed(3).await;
+            spoil(buffer_path(table.path())).unwrap();
+            fs::write(table.path().join(&files[2]), "no file of rows").unwrap();
+            let done = repair(table.path(), NOW).unwrap();
+            assert!(done.made_buffer);
+            assert_eq!(done.listed.len(), 2);
+            assert_eq!(done.left_alone[0].0, table.path().join(&files[2]));
+            assert_eq!(seqs(table.path()), [0, 1]);
+            BufferedDelivery::open(table.path(), u64::MAX, Clock::system()).unwrap();
+            let again = repair(table.path(), NOW).unwrap();
+            assert_eq!((again.made_buffer, again.listed.len()), (false, 0));
+        }
+    }
+
+    /// One of them failed every query and every audit for good.
+    #[tokio::test]
+    async fn files_that_are_missing_or_damaged_are_taken_out_of_the_list_and_told() {
+        let (table, files) = filed(4).await;
+        let place = |file: usize| table.path().join(&files[file]);
+        let away = table.path().join("away");
+        fs::rename(place(0), &away).unwrap();
+        let whole = fs::read(place(1)).unwrap();
+        fs::write(place(1), &whole[..whole.len() / 2]).unwrap();
+        let mut damaged = fs::read(place(2)).unwrap();
+        damaged[4..600].fill(0xa5);
+        fs::write(place(2), damaged).unwrap();
+
+        let seen = snapshot(&buffer_path(table.path())).unwrap();
+        let gaps: Vec<_> = seen.gaps.iter().map(|gap| (gap.file.clone(), gap.rows)).collect();
+        assert_eq!(gaps, [(place(0), 1), (place(1), 1)], "the third shows when it is read");
+
+        let done = repair(table.path(), NOW).unwrap();
+        let out: Vec<_> = done.taken_out.iter().map(|loss| loss.place.as_str()).collect();
+        assert_eq!(out, [&files[0], &files[1], &files[2]]);
+        assert_eq!(done.taken_out, gone(&buffer_path(table.path())).unwrap().losses);
+        assert_eq!(seqs(table.path()), [3]);
+        assert!(place(1).with_extension("parquet.damaged").exists());
+
+        fs::rename(&away, place(0)).unwrap();
+        assert_eq!(repair(table.path(), NOW).unwrap().listed[0].path, files[0]);
+        assert_eq!(gone(&buffer_path(table.path())).unwrap().losses.len(), 2);
+        assert_eq!(seqs(table.path()), [0, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_another_took_the_place_of_is_listed_as_it_is() {
+        let (table, files) = filed(2).await;
+        let (other, _) = filed(1).await;
+        let rows: Vec<_> = (2..9).map(|seq| row("gate", seq, 0)).collect();
+        let other_stream = BufferedDelivery::open(other.path(), u64::MAX, Clock::system()).unwrap();
+        other_stream.put(&rows).await.unwrap();
+        let policy = crate::delivery::FilingPolicy::default();
+        let filer = crate::delivery::Filer::open(other.path(), policy, Clock::system()).unwrap();
+        filer.file_all().await.unwrap();
+        let larger = list::files_in(other.path()).unwrap().pop().unwrap();
+        fs::copy(other.path().join(larger), table.path().join(&files[0])).unwrap();
+        let listed = repair(table.path(), NOW).unwrap().listed;
+        assert_eq!(listed, [Relisted { path: files[0].clone(), rows: 7 }]);
+        assert_eq!(seqs(table.path()).len(), 8);
+    }
+
+    #[tokio::test]
+    async fn what_an_older_buffer_does_not_know_is_listed() {
+        let (table, _) = filed(1).await;
+        let saved = fs::read(buffer_path(table.path())).unwrap();
+        let options = DeliveryOptions::default();
+        let (stream, filer) =
+            BufferedDelivery::open_with_filer(table.path(), &options, &Clock::system()).unwrap();
+        stream.put(&[row("gate", 1, 0)]).await.unwrap();
+        filer.file_all().await.unwrap();
+        drop((stream, filer));
+        fs::write(buffer_path(table.path()), saved).unwrap();
+        assert_eq!(seqs(table.path()), [0]);
+        assert_eq!(repair(table.path(), NOW).unwrap().listed.len(), 1);
+        assert_eq!(seqs(table.path()), [0, 1]);
+    }
+}
