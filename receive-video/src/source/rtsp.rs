@@ -121,7 +121,9 @@ impl RtspSource {
         let (captured_at, clock) = self.clock.unit(media_time, arrived_at);
         let loss = frame.loss() > 0;
         let mut unit = AccessUnit::from_annex_b(frame.into_data(), media_time.0, media_time.0);
-        // Packets lost before a key frame may have been its own first ones.
+        // The RTSP library puts parameter sets before IDR pictures alone, and packets lost before one may have been its
+        // own first ones.
+        unit.key = unit.is_idr();
         unit.key &= !loss || begins_with_first_slice(&unit.data);
         let seq = self.next_seq;
         self.next_seq += 1;

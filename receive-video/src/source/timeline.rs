@@ -75,7 +75,9 @@ impl TimelineSource {
         }
     }
 
-    fn arrival(&mut self, unit: AccessUnit) -> Arrival {
+    fn arrival(&mut self, mut unit: AccessUnit) -> Arrival {
+        // What follows another key frame may refer to what came before it: groups begin at IDR pictures.
+        unit.key = unit.is_idr();
         let seq = self.next_seq;
         self.next_seq += 1;
         let captured_at = self.began_at.after(MediaTime(unit.pts));
