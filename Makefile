@@ -42,7 +42,7 @@ test-all: $(SQL_TOOLS)/ready
 	else $(CARGO) test --workspace --exclude e2e && $(CARGO) test --package e2e -- --test-threads=1; fi
 
 test-other: ## run the adapters' tests on the emulator of AWS that `make test` does not take
-	@localstack/run with-other $(CARGO) nextest run --package services --package table --package e2e -E '$(OTHER_TESTS)'
+	@localstack/run with-other $(CARGO) nextest run --workspace -E '$(OTHER_TESTS)'
 
 localstack: ## start S3, SQS, Firehose and Athena on this machine; prints what to eval ("localstack/run stop" ends it)
 	@localstack/run start
