@@ -207,14 +207,13 @@ impl View {
             {
                 return Ok(());
             }
-            let states = self.inferred.snapshot();
-            let state = waiting.first().and_then(|model| Some((model, &states.get(model)?.state)));
-            if let Some((model, ModelState::Failed(why))) = state {
-                anyhow::bail!("model \"{model}\" cannot answer: {why}");
+            let failed = self.failed(&waiting);
+            if !failed.is_empty() && failed.len() == waiting.len() {
+                return cannot_answer(failed);
             }
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => return cannot_answer(failed),
                 () = sleep(look) => look = (look * 3 / 2).min(LONGEST_LOOK),
             }
         }
@@ -240,15 +239,38 @@ impl View {
         queues.map(|queue| queue.backlog.lag()).max().unwrap_or_default()
     }
 
-    /// The models whose queues are not empty.
+    /// The models whose queues are not empty. A queue that cannot be asked is told of when all others are empty.
     async fn waiting(&self) -> anyhow::Result<Vec<ModelName>> {
-        let mut waiting = Vec::new();
+        let (mut waiting, mut unknown) = (Vec::new(), None);
         for (model, queue) in &self.backend.ports.queues {
-            if !queue.backlog.depth().await?.is_empty() {
-                waiting.push(model.clone());
+            match queue.backlog.depth().await {
+                Ok(depth) if depth.is_empty() => {}
+                Ok(_) => waiting.push(model.clone()),
+                Err(error) => _ = unknown.get_or_insert(error),
             }
         }
-        Ok(waiting)
+        match unknown {
+            Some(error) if waiting.is_empty() => Err(error.into()),
+            _ => Ok(waiting),
+        }
+    }
+
+    /// Those of the models that are waited for which cannot answer, each with the reason.
+    fn failed(&self, waiting: &[ModelName]) -> Vec<(ModelName, String)> {
+        let states = self.inferred.snapshot();
+        let why = |model: &ModelName| match &states.get(model)?.state {
+            ModelState::Failed(why) => Some((model.clone(), why.clone())),
+            _ => None,
+        };
+        waiting.iter().filter_map(why).collect()
+    }
+}
+
+/// The error of the first model that cannot answer, if there is one.
+fn cannot_answer(failed: Vec<(ModelName, String)>) -> anyhow::Result<()> {
+    match failed.into_iter().next() {
+        Some((model, why)) => anyhow::bail!("model \"{model}\" cannot answer: {why}"),
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@ mod deliver;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod model;
+mod panic;
 pub mod postprocess;
 pub mod preprocess;
 mod receive;
@@ -32,7 +33,7 @@ use worker::{DRAIN, Worker};
 
 /// Runs a worker for every model of the configuration until `shutdown`, then drains.
 ///
-/// A model that cannot be loaded is named on the board and in the log; the others run.
+/// A model that cannot be loaded, or whose worker panics, is named on the board and in the log; the others run.
 ///
 /// # Errors
 /// When not a single model can be run, or one of them has no queue among the ports.
@@ -54,7 +55,7 @@ pub async fn run(
         match started {
             Ok(worker) => {
                 let shutdown = shutdown.clone();
-                workers.spawn(async move { worker.run(shutdown, DRAIN).await });
+                workers.spawn(async move { worker.run_again(shutdown, DRAIN).await });
             }
             Err(error) => {
                 let words = format!("{error:#}");

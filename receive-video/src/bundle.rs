@@ -252,7 +252,7 @@ mod tests {
         Arc::new(Frame {
             seq: Seq(seq),
             media_time: MediaTime(i64::try_from(seq).unwrap() * 3_600),
-            captured_at: CaptureTime(i64::MAX),
+            captured_at: CaptureTime::LATEST,
             clock: CaptureClock::Arrival,
             width: u32::MAX,
             height: u32::MAX,

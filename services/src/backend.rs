@@ -13,7 +13,7 @@ use crate::error::PortError;
 use crate::feed::{BroadcastFeed, ResultFeed};
 use crate::id::ModelName;
 use crate::object_store::{Bucket, FolderStore};
-use crate::queue::{Backlog, DeadLetters, Queue, QueueOptions, SqliteQueue};
+use crate::queue::{Backlog, DeadLetters, Queue, QueueOptions, ReopenedQueue, SqliteQueue};
 use crate::sqlite::blocking;
 
 /// The name by which messages know the embedded object store.
@@ -97,7 +97,8 @@ pub async fn open(config: &Config) -> Result<OpenBackend, PortError> {
 /// Blocks.
 ///
 /// # Errors
-/// When a folder cannot be made or written to, or a file is damaged or something else; it is named.
+/// When a folder cannot be made or written to, or a file is damaged or something else, unless it is the queue of one
+/// model among others: that is said by each of its calls. What is wrong is named.
 pub fn open_embedded<'a>(
     data: &Path,
     models: impl IntoIterator<Item = &'a ModelName>,
@@ -108,14 +109,7 @@ pub fn open_embedded<'a>(
     let bucket = FolderStore::open(folder.objects())?.into_bucket(EMBEDDED_BUCKET);
     let (delivery, filer) =
         BufferedDelivery::open_with_filer(&folder.table(), &options.delivery, &clock)?;
-    let queues = models
-        .into_iter()
-        .map(|model| {
-            let path = folder.queue(model);
-            let queue = SqliteQueue::open(path, options.queue.clone(), clock.clone())?;
-            Ok((model.clone(), WorkQueue::of(queue)))
-        })
-        .collect::<Result<BTreeMap<_, _>, PortError>>()?;
+    let queues = open_queues(&folder, models, &options.queue, &clock)?;
     let ports = Ports {
         bucket,
         queues,
@@ -123,6 +117,37 @@ pub fn open_embedded<'a>(
         feed: Arc::new(BroadcastFeed::new(options.feed_capacity)),
     };
     Ok(OpenBackend { ports, filer: Some(filer), folder })
+}
+
+/// Opens a queue for each model. One that cannot be opened is its model's trouble, and said by each of its calls.
+fn open_queues<'a>(
+    folder: &DataFolder,
+    models: impl IntoIterator<Item = &'a ModelName>,
+    options: &QueueOptions,
+    clock: &Clock,
+) -> Result<BTreeMap<ModelName, WorkQueue>, PortError> {
+    let mut queues = BTreeMap::new();
+    let mut first_refusal = None;
+    let mut opened = 0;
+    for model in models {
+        let path = folder.queue(model);
+        let queue = match SqliteQueue::open(&path, options.clone(), clock.clone()) {
+            Ok(queue) => {
+                opened += 1;
+                WorkQueue::of(queue)
+            }
+            Err(error) => {
+                tracing::error!(%model, %error, "the model has to do without its queue");
+                first_refusal.get_or_insert(error);
+                WorkQueue::of(ReopenedQueue::new(path, options.clone(), clock.clone()))
+            }
+        };
+        queues.insert(model.clone(), queue);
+    }
+    match first_refusal {
+        Some(error) if opened == 0 => Err(error),
+        _ => Ok(queues),
+    }
 }
 
 impl WorkQueue {
@@ -170,15 +195,37 @@ mod tests {
         assert!(text.starts_with("create folder") && text.contains("data/objects"), "{text}");
     }
 
-    #[test]
-    fn a_file_that_is_no_queue_is_refused_by_name() {
+    #[tokio::test]
+    async fn a_file_that_is_no_queue_is_its_models_trouble_alone_until_it_is_put_right() {
         let data = tempfile::tempdir().unwrap();
-        let path = DataFolder::new(data.path()).queue(&ModelName::new("shapes").unwrap());
+        let [shapes, circles] = ["shapes", "circles"].map(|name| ModelName::new(name).unwrap());
+        let path = DataFolder::new(data.path()).queue(&shapes);
         std::fs::create_dir(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "a text of more than a hundred bytes, ".repeat(99)).unwrap();
+        let queues = open(data.path()).unwrap().ports.queues;
+        let work = ["work".to_owned()];
+        let refused = queues[&shapes].queue.send(&work).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Corrupt);
+        let expected = format!("open queue {path:?}: file is not a database");
+        assert_eq!(refused.to_string(), expected);
+        assert_eq!(queues[&shapes].backlog.depth().await.unwrap_err().to_string(), expected);
+        queues[&circles].queue.send(&work).await.unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+        queues[&shapes].queue.send(&work).await.unwrap();
+        assert_eq!(queues[&shapes].backlog.depth().await.unwrap().ready, 1);
+    }
+
+    #[test]
+    fn a_backend_without_a_single_queue_is_refused_by_the_first_ones_name() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(data.path());
+        std::fs::create_dir(folder.queue(&ModelName::new("x").unwrap()).parent().unwrap()).unwrap();
+        for name in ["shapes", "circles"] {
+            std::fs::write(folder.queue(&ModelName::new(name).unwrap()), "").unwrap();
+        }
         let error = open(data.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        let expected = format!("open queue {path:?}: file is not a database");
-        assert_eq!(error.to_string(), expected);
+        assert!(error.to_string().contains("shapes.sqlite"), "{error}");
     }
 }

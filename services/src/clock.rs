@@ -45,6 +45,12 @@ impl MadeUpClock {
         self.0.fetch_add(micros, Ordering::SeqCst);
     }
 
+    /// Is set back, as somebody may do with a real one.
+    pub fn set_back(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.0.fetch_sub(micros, Ordering::SeqCst);
+    }
+
     /// The handle that adapters read it by.
     pub fn clock(&self) -> Clock {
         let micros = Arc::clone(&self.0);

@@ -68,6 +68,16 @@ impl PortError {
         Self::new(kind, attempt, source)
     }
 
+    /// The same failure of another entry of the batch, which this one speaks for; its cause in words.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let words = match &self.cause {
+            Cause::Words(words) => words.clone(),
+            Cause::Source(source) => source.to_string(),
+        };
+        Self::because(self.kind, self.attempt.clone(), words)
+    }
+
     /// Tells what the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind

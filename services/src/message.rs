@@ -147,6 +147,8 @@ const ENTRY_BYTES: usize = 288;
 /// Upper bound of the rest of a message's JSON: two names, a key of them, numbers, a trace context and a reply queue.
 const HEADER_BYTES: usize = 1_536 + MAX_REPLY_TO_BYTES;
 
+/// The largest number that the table holds.
+const MAX_NUMBER: u64 = i64::MAX.unsigned_abs();
 /// Most bytes of `reply_to`.
 pub const MAX_REPLY_TO_BYTES: usize = 256;
 
@@ -210,6 +212,7 @@ impl FrameBatch {
             Payload::Inline(text) => base64_len(text),
         };
         for entry in &self.frames {
+            self.check_for_table(entry)?;
             let end = entry.offset.checked_add(entry.len);
             if end.is_none_or(|end| end > size) {
                 return Err(MessageError::Inconsistent(format!(
@@ -219,6 +222,24 @@ impl FrameBatch {
                     entry.len
                 )));
             }
+        }
+        Ok(())
+    }
+}
+
+impl FrameBatch {
+    /// Checks that the table can hold what its rows would say of a frame.
+    fn check_for_table(&self, entry: &FrameEntry) -> Result<(), MessageError> {
+        let refuse = |words| Err(MessageError::Inconsistent(words));
+        let frame = self.frame_id(entry);
+        if self.epoch.0.max(entry.seq.0) > MAX_NUMBER {
+            return refuse(format!("frame {frame}: epoch and seq are at most {MAX_NUMBER}"));
+        }
+        if !(CaptureTime::EARLIEST..=CaptureTime::LATEST).contains(&entry.captured_at) {
+            let captured_at = entry.captured_at;
+            return refuse(format!(
+                "frame {frame} was captured at {captured_at}, expected the years 1 to 9999"
+            ));
         }
         Ok(())
     }

@@ -2,9 +2,12 @@
 //! what their errors mean.
 
 use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -17,6 +20,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECKED_AT_OPEN_BYTES: u64 = 32 * 1_024 * 1_024;
 /// What is left of a write-ahead log after a checkpoint, at most.
 const WAL_REST_BYTES: i64 = 16 * 1_024 * 1_024;
+/// Length of a write-ahead log from which on nothing is written: somebody reads who never comes to an end.
+const WAL_MOST_BYTES: u64 = 64 * 1_024 * 1_024;
+/// How long the end of reading is waited for when a log is that long.
+const WAL_PATIENCE: Duration = Duration::from_millis(250);
 /// Pages that a connection keeps in memory, in KiB: what passes through is written once and read once.
 const CACHE_KIB: i64 = 512;
 
@@ -58,53 +65,50 @@ impl fmt::Debug for Database {
 impl Database {
     /// Opens a file for writing; makes it if need be, and takes one of an older version along. Commits survive a
     /// power cut.
+    ///
+    /// # Errors
+    /// `Corrupt` also when a file is there and nothing is in it: it was cut off, for none gets its name before it is
+    /// whole.
     pub fn open(path: &Path, format: &'static Format) -> Result<Self, PortError> {
         durable::create_writable_folder(durable::parent(path))?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if !is_there(path, format)? {
+            make(path, format)?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::open_with(path, format, flags, |connection| {
-            fill_if_new(connection, format)?;
             upgrade(connection, format)?;
             connection.pragma_update(None, "synchronous", "FULL")?;
-            connection.pragma_update(None, "journal_size_limit", WAL_REST_BYTES)?;
-            Ok(())
+            connection.pragma_update(None, "journal_size_limit", WAL_REST_BYTES)
         })
     }
 
     /// Opens a file that is there for reading, beside whoever writes to it; it may be of an older version.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `Corrupt` when it is empty, damaged or something else.
     pub fn open_read_only(path: &Path, format: &'static Format) -> Result<Self, PortError> {
-        if let Err(error) = std::fs::metadata(path) {
-            return Err(PortError::io(attempt("open", format, path), error));
+        if !is_there(path, format)? {
+            let missing = io::Error::from(io::ErrorKind::NotFound);
+            return Err(PortError::io(attempt("open", format, path), missing));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut unfilled = false;
-        let opened = Self::open_with(path, format, flags, |connection| {
-            unfilled = is_new(connection)?;
-            Ok(())
-        });
-        if unfilled {
-            let attempt = attempt("open", format, path);
-            return Err(PortError::because(ErrorKind::NotFound, attempt, UNFILLED));
-        }
-        opened
+        Self::open_with(path, format, flags, |_| Ok(()))
     }
 
     fn open_with(
         path: &Path,
         format: &'static Format,
         flags: OpenFlags,
-        prepare: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
+        prepare: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<Self, PortError> {
         let attempt = || attempt("open", format, path);
-        let opened = Connection::open_with_flags(path, flags).and_then(|mut connection| {
+        let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
             connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            prepare(&mut connection)?;
-            let fault = match Identity::read(&connection)?.fault(format) {
-                None => damage(&connection, path)?,
-                foreign => foreign,
-            };
+            let fault = fault(&connection, path, format)?;
+            if fault.is_none() {
+                prepare(&connection)?;
+            }
             Ok((connection, fault))
         });
         let (connection, fault) = opened.map_err(|source| file_error(attempt(), path, source))?;
@@ -125,11 +129,15 @@ impl Database {
     }
 
     /// Runs work in one transaction: all of it is durable, or, after an error, none of it is.
+    ///
+    /// # Errors
+    /// `Full` also when somebody who reads has kept the log from being cut until it was as long as it may be.
     pub fn write<T>(
         &self,
         verb: &str,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, PortError> {
+        self.bound_log(verb)?;
         self.transact(verb, TransactionBehavior::Immediate, work)
     }
 
@@ -148,8 +156,7 @@ impl Database {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, PortError> {
-        // A panic in `work` rolled its transaction back: the connection is as good as before.
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection();
         let run = || {
             let transaction = connection.transaction_with_behavior(behavior)?;
             let result = work(&transaction)?;
@@ -157,6 +164,38 @@ impl Database {
             Ok(result)
         };
         run().map_err(|source| file_error(self.attempt(verb), &self.path, source))
+    }
+
+    /// Refuses to make the log longer than it may be; first it tries to cut it.
+    fn bound_log(&self, verb: &str) -> Result<(), PortError> {
+        let length = || fs::metadata(log_of(&self.path)).map_or(0, |log| log.len());
+        if length() <= WAL_MOST_BYTES {
+            return Ok(());
+        }
+        let connection = self.connection();
+        let cut = || {
+            connection.busy_timeout(WAL_PATIENCE)?;
+            let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            cut
+        };
+        cut().map_err(|source| error(self.attempt(verb), source))?;
+        match length() {
+            ..=WAL_MOST_BYTES => Ok(()),
+            held => Err(PortError::because(
+                ErrorKind::Full,
+                self.attempt(verb),
+                format!(
+                    "its log has {held} bytes, at most {WAL_MOST_BYTES} are allowed: a process that reads it, \
+                     suspended maybe, keeps it from being cut"
+                ),
+            )),
+        }
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic in somebody's work rolled its transaction back: the connection is as good as before.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs blocking work where it blocks no task.
@@ -186,8 +225,75 @@ fn attempt(verb: &str, format: &Format, path: &Path) -> String {
     format!("{verb} {} {path:?}", format.what)
 }
 
-/// Why a file that is there is not found.
-const UNFILLED: &str = "it is being made, and nothing is in it yet";
+/// What is wrong with a file that is there and empty.
+fn emptied(format: &Format) -> String {
+    format!(
+        "nothing is in it, where a {} was expected: put back a copy of it, or move it away to start without what it held",
+        format.what
+    )
+}
+
+/// The write-ahead log beside a file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// Tells whether there is a file; one that cannot be what was left there is an error before SQLite sees it, which
+/// would take a log that belongs to another file for this one's, or delete the log of an empty one.
+fn is_there(path: &Path, format: &Format) -> Result<bool, PortError> {
+    let refuse =
+        |cause| PortError::because(ErrorKind::Corrupt, attempt("open", format, path), cause);
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => Err(refuse(emptied(format))),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let log = log_of(path);
+            if fs::metadata(&log).is_ok_and(|found| found.len() > 0) {
+                let cause = format!(
+                    "it is missing, and its log {log:?} is there: put back the file, or move the log away as well"
+                );
+                return Err(refuse(cause));
+            }
+            Ok(false)
+        }
+        Err(error) => Err(PortError::io(attempt("open", format, path), error)),
+    }
+}
+
+/// Makes a file under another name, and gives it its own when it is whole and durable; one that somebody else gave
+/// the name meanwhile stays.
+fn make(path: &Path, format: &Format) -> Result<(), PortError> {
+    let folder = durable::parent(path);
+    let failed = |error| PortError::io(attempt("make", format, path), error);
+    let made = tempfile::Builder::new()
+        .prefix("~new-")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?
+        .into_temp_path();
+    fill(&made, format).map_err(|source| error(attempt("make", format, path), source))?;
+    File::open(&made).and_then(|file| file.sync_all()).map_err(failed)?;
+    match made.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(failed(error.error))
+        }
+        _ => durable::sync_folder(folder).map_err(failed),
+    }
+}
+
+fn fill(path: &Path, format: &Format) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(path)?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(format.schema)?;
+    transaction.pragma_update(None, "application_id", format.application_id)?;
+    transaction.pragma_update(None, "user_version", format.version)?;
+    transaction.commit()?;
+    // Kept in the file.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.close().map_err(|(_, error)| error)
+}
 
 /// Makes a port's error of SQLite's. SQLite does not say why it cannot open a file, so the system is asked; where it has
 /// nothing against it, descriptors may have been short for a moment.
@@ -209,18 +315,11 @@ pub fn error(attempt: String, source: rusqlite::Error) -> PortError {
     use rusqlite::ErrorCode as Code;
     use rusqlite::ffi::{
         SQLITE_IOERR_SHMSIZE, SQLITE_READONLY_CANTINIT, SQLITE_READONLY_DIRECTORY,
-        SQLITE_READONLY_ROLLBACK,
     };
-    match source.sqlite_error().map(|found| found.extended_code) {
-        Some(SQLITE_READONLY_DIRECTORY | SQLITE_READONLY_CANTINIT) => {
-            let cause = "its folder is not writable for this user, which reading it needs as well";
-            return PortError::because(ErrorKind::Denied, attempt, cause);
-        }
-        // A journal to roll back, which only a file has that was never filled: afterwards it is written ahead.
-        Some(SQLITE_READONLY_ROLLBACK) => {
-            return PortError::because(ErrorKind::NotFound, attempt, UNFILLED);
-        }
-        _ => {}
+    let extended = source.sqlite_error().map(|found| found.extended_code);
+    if let Some(SQLITE_READONLY_DIRECTORY | SQLITE_READONLY_CANTINIT) = extended {
+        let cause = "its folder is not writable for this user, which reading it needs as well";
+        return PortError::because(ErrorKind::Denied, attempt, cause);
     }
     let kind = match source.sqlite_error() {
         Some(found) if found.extended_code == SQLITE_IOERR_SHMSIZE => ErrorKind::Full,
@@ -256,26 +355,27 @@ impl Identity {
     }
 }
 
-fn fill_if_new(connection: &mut Connection, format: &Format) -> rusqlite::Result<()> {
-    if !is_new(connection)? {
-        return Ok(());
+/// What is wrong with a file: nothing, or that it is empty, something else, or damaged.
+fn fault(
+    connection: &Connection,
+    path: &Path,
+    format: &Format,
+) -> rusqlite::Result<Option<String>> {
+    if is_empty(connection)? {
+        return Ok(Some(emptied(format)));
     }
-    write_ahead(connection)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if is_new(&transaction)? {
-        transaction.execute_batch(format.schema)?;
-        transaction.pragma_update(None, "application_id", format.application_id)?;
-        transaction.pragma_update(None, "user_version", format.version)?;
+    match Identity::read(connection)?.fault(format) {
+        None => damage(connection, path),
+        foreign => Ok(foreign),
     }
-    transaction.commit()
 }
 
 /// Takes a file of an older version to the format's, all of the way or not at all.
-fn upgrade(connection: &mut Connection, format: &Format) -> rusqlite::Result<()> {
+fn upgrade(connection: &Connection, format: &Format) -> rusqlite::Result<()> {
     if steps_to(connection, format)?.is_empty() {
         return Ok(());
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Another process may have done it meanwhile.
     for step in steps_to(&transaction, format)? {
         transaction.execute_batch(step)?;
@@ -291,24 +391,8 @@ fn steps_to(connection: &Connection, format: &Format) -> rusqlite::Result<&'stat
     Ok(is_ours.then(|| format.steps_from(found.version)).flatten().unwrap_or_default())
 }
 
-fn is_new(connection: &Connection) -> rusqlite::Result<bool> {
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
-}
-
-/// Sets the journal mode, which is kept in the file. SQLite does not wait for others here by itself.
-fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            done => return done,
-        }
-    }
 }
 
 /// What is wrong with the file's pages, if they are few enough to look at them all.
@@ -344,6 +428,13 @@ mod tests {
         })
     }
 
+    fn things(database: &Database) -> i64 {
+        let count = "SELECT count(*) FROM things";
+        let things = database
+            .read("count", |transaction| transaction.query_row(count, [], |row| row.get(0)));
+        things.unwrap()
+    }
+
     #[test]
     fn many_may_make_the_same_file_at_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -354,12 +445,8 @@ mod tests {
                 scope.spawn(move || add(&Database::open(path, &FORMAT).unwrap(), name).unwrap());
             }
         });
-        let count = "SELECT count(*) FROM things";
         let reader = Database::open_read_only(&path, &FORMAT).unwrap();
-        let things = reader.read("count", |transaction| {
-            transaction.query_row(count, [], |row| row.get::<_, i64>(0))
-        });
-        assert_eq!(things.unwrap(), 8);
+        assert_eq!(things(&reader), 8);
         assert_eq!(add(&reader, "i").unwrap_err().kind(), ErrorKind::Denied);
     }
 
@@ -458,29 +545,87 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_being_made_is_not_found_by_a_reader() {
+    fn a_file_that_is_being_made_is_missing_to_a_reader_until_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.sqlite");
-        write_ahead(&Connection::open(&path).unwrap()).unwrap();
-        let error = Database::open_read_only(&path, &FORMAT).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        for number in 0..20 {
+            let path = folder.path().join(format!("{number}.sqlite"));
+            std::thread::scope(|scope| {
+                scope.spawn(|| Database::open(&path, &FORMAT).unwrap());
+                let whole = loop {
+                    match Database::open_read_only(&path, &FORMAT) {
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+                        whole => break whole.unwrap(),
+                    }
+                };
+                assert_eq!(things(&whole), 0);
+            });
+        }
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert!(!left.iter().any(|file| file.file_name().to_string_lossy().starts_with('~')));
     }
 
     #[test]
-    fn a_file_whose_maker_was_killed_is_not_found_by_a_reader() {
+    fn a_file_that_was_emptied_is_an_error_and_no_fresh_start() {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let maker = Connection::open(path("making.sqlite")).unwrap();
-        maker.execute_batch("PRAGMA cache_size = 1; CREATE TABLE t (x); BEGIN").unwrap();
-        for _ in 0..100 {
-            maker.execute("INSERT INTO t VALUES (randomblob(1000))", ()).unwrap();
+        let path = folder.path().join("x.sqlite");
+        // A commit that is in the log alone: SQLite would delete the log of an empty file.
+        let database = Database::open(&path, &FORMAT).unwrap();
+        add(&database, "one").unwrap();
+        let (copy, log) = (folder.path().join("copy"), folder.path().join("y.sqlite-wal"));
+        std::fs::copy(&path, &copy).unwrap();
+        std::fs::copy(log_of(&path), &log).unwrap();
+        let emptied = folder.path().join("y.sqlite");
+        std::fs::write(&emptied, "").unwrap();
+        let refused = [
+            Database::open(&emptied, &FORMAT).unwrap_err(),
+            Database::open_read_only(&emptied, &FORMAT).unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            let words =
+                format!("open shelf {emptied:?}: nothing is in it, where a shelf was expected");
+            assert!(error.to_string().starts_with(&words), "{error}");
         }
-        for end in ["", "-journal"] {
-            let (from, to) = (format!("making.sqlite{end}"), format!("x.sqlite{end}"));
-            std::fs::copy(path(&from), path(&to)).unwrap();
-        }
-        let error = Database::open_read_only(&path("x.sqlite"), &FORMAT).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        std::fs::copy(&copy, &emptied).unwrap();
+        assert_eq!(things(&Database::open(&emptied, &FORMAT).unwrap()), 1);
+    }
+
+    #[test]
+    fn a_file_without_a_table_is_an_error_and_no_fresh_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "WAL").unwrap();
+        assert!(refusal(&path, &FORMAT).contains("nothing is in it"));
+    }
+
+    #[test]
+    fn a_log_without_its_file_is_not_taken_for_a_new_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        let database = Database::open(&path, &FORMAT).unwrap();
+        add(&database, "one").unwrap();
+        std::fs::copy(log_of(&path), folder.path().join("y.sqlite-wal")).unwrap();
+        let words = refusal(&folder.path().join("y.sqlite"), &FORMAT);
+        assert!(words.contains("it is missing, and its log "), "{words}");
+    }
+
+    #[test]
+    fn a_reader_that_never_ends_lets_the_log_grow_no_longer_than_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        let (database, reader) =
+            (Database::open(&path, &FORMAT).unwrap(), Connection::open(&path).unwrap());
+        reader.execute_batch("BEGIN; SELECT count(*) FROM things").unwrap();
+        let megabytes = "x".repeat(4 << 20);
+        let refused = (0..40).find_map(|_| add(&database, &megabytes).err()).unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Full, "{refused}");
+        assert!(refused.to_string().contains("a process that reads it"), "{refused}");
+        let log = std::fs::metadata(log_of(&path)).unwrap().len();
+        assert!(log < WAL_MOST_BYTES + (8 << 20), "{log}");
+        reader.execute_batch("COMMIT").unwrap();
+        add(&database, "small").unwrap();
+        let log = std::fs::metadata(log_of(&path)).unwrap().len();
+        assert!(log < WAL_REST_BYTES.unsigned_abs(), "{log}");
     }
 
     #[test]

@@ -82,6 +82,11 @@ impl fmt::Display for MediaTime {
 pub struct CaptureTime(pub i64);
 
 impl CaptureTime {
+    /// The earliest time that the table holds: the year 1.
+    pub const EARLIEST: Self = Self(-62_135_596_800_000_000);
+    /// The latest time that the table holds: in the last days of the year 9999.
+    pub const LATEST: Self = Self(253_402_207_199_999_999);
+
     /// The capture time that a reading of the system's clock stands for.
     pub fn from_system(time: SystemTime) -> Self {
         let micros = match time.duration_since(UNIX_EPOCH) {
@@ -145,6 +150,12 @@ mod tests {
         let year = Duration::from_secs(365 * 24 * 3_600);
         assert_eq!(MediaTime::from_duration(year).as_micros(), 365 * 24 * 3_600 * 1_000_000);
         assert_eq!(MediaTime(-90_000).as_micros(), -1_000_000);
+    }
+
+    #[test]
+    fn the_table_holds_years_of_four_digits() {
+        assert_eq!(CaptureTime::EARLIEST.to_string(), "0001-01-01T00:00:00.000000Z");
+        assert_eq!(CaptureTime::LATEST.to_string(), "9999-12-30T21:59:59.999999Z");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod backlog;
 mod connections;
 mod error;
+mod feed;
 mod health;
 mod http;
 pub mod logging;

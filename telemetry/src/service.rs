@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backlog::Queues;
 use crate::error::TelemetryError;
+use crate::feed::Feed;
 use crate::http::{Site, bind, serve};
 use crate::part::Part;
 use crate::trace::Exporter;
@@ -41,7 +42,8 @@ impl Telemetry {
         let local = listener.local_addr().map_err(refuse)?;
         tracing::info!(address = %local, "health and metrics are served");
         let queues: Arc<dyn Part> = Arc::new(Queues::new(ports));
-        let parts = parts.into_iter().chain([queues]).collect();
+        let feed: Arc<dyn Part> = Arc::new(Feed(Arc::clone(&ports.feed)));
+        let parts = parts.into_iter().chain([queues, feed]).collect();
         let site = Site { program, parts, draining };
         let serving = AbortOnDropHandle::new(tokio::spawn(serve(listener, site)));
         Ok(Self { serving: Some((local, serving)), exporter })

@@ -22,8 +22,6 @@ use super::{Answered, Books, Entry, Frames, Gap, Key, Place, Placed};
 const MOST_PLACES: usize = 200;
 /// Microseconds of a day.
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
-/// Dead letters read at a time.
-const LETTERS_PER_PAGE: usize = 1_000;
 
 /// Reads everything the audit compares about a range, where all of it lies in a data folder. A spool or queue that
 /// cannot be read is a gap in the books.
@@ -74,15 +72,8 @@ pub async fn gather_aws(
 /// # Errors
 /// As [`DeadLetters::list`].
 pub async fn letters(dead: &dyn DeadLetters) -> anyhow::Result<Vec<DeadLetter>> {
-    let mut all: Vec<DeadLetter> = Vec::new();
-    loop {
-        let page = dead.list(all.last().map(|letter| &letter.id), LETTERS_PER_PAGE).await?;
-        let is_last = page.len() < LETTERS_PER_PAGE;
-        all.extend(page);
-        if is_last {
-            return Ok(all);
-        }
-    }
+    // In one page: where letters cannot be listed without receiving them, each page costs as much as all.
+    Ok(dead.list(None, usize::MAX).await?)
 }
 
 /// What was in the table once, could not be read, and was taken out of it.

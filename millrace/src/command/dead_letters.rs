@@ -9,8 +9,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use millrace::audit::letters;
 use services::clock::Clock;
 use services::config::Backend;
-use services::queue::{DeadLetter, DeadLetters, LetterId, QueueOptions, SqliteQueue};
-use services::{DataFolder, FrameBatch, ModelName};
+use services::queue::{DeadLetter, DeadLetters, LetterId, Outcome, QueueOptions, ReopenedQueue};
+use services::{DataFolder, ErrorKind, FrameBatch, ModelName};
 
 use crate::cli::{DeadLettersCommand, SiteArgs};
 use crate::screen::Screen;
@@ -32,24 +32,31 @@ async fn list(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["ID", "MODEL", "WHEN", "RECEIVES", "FRAMES", "REASON"]);
+    let mut failed = None;
     for (model, dead) in dead(site).await? {
-        for letter in letters(dead.as_ref()).await? {
-            table.add_row([
-                shown_id(&model, &letter.id),
-                model.to_string(),
-                letter.died_at.to_string(),
-                letter.receives.to_string(),
-                frames_of(&letter),
-                one_line(&letter.reason),
-            ]);
+        match letters(dead.as_ref()).await {
+            Ok(letters) => letters.iter().for_each(|letter| _ = table.add_row(row(&model, letter))),
+            // One queue that cannot be read hides no other's letters.
+            Err(error) => _ = failed.get_or_insert(error),
         }
     }
-    if table.is_empty() {
-        screen.say("no dead letters")?
-    } else {
-        screen.say(table.trim_fmt())?
+    if !table.is_empty() {
+        screen.say(table.trim_fmt())?;
+    } else if failed.is_none() {
+        screen.say("no dead letters")?;
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+fn row(model: &ModelName, letter: &DeadLetter) -> [String; 6] {
+    [
+        shown_id(model, &letter.id),
+        model.to_string(),
+        letter.died_at.to_string(),
+        letter.receives.to_string(),
+        frames_of(letter),
+        one_line(&letter.reason),
+    ]
 }
 
 async fn show(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
@@ -66,22 +73,63 @@ async fn show(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> 
 
 async fn replay(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
     let (dead, letter) = find(id, site).await?;
-    dead.replay(&letter).await?;
+    dead.replay(&[letter]).await?.into_iter().collect::<Result<(), _>>()?;
     screen.say(format!("replayed {id}"))?;
     Ok(())
 }
 
 async fn replay_all(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
-    let mut replayed = 0;
-    for dead in dead(site).await?.into_values() {
-        // Those that die again meanwhile come behind the ones listed here.
-        for letter in letters(dead.as_ref()).await? {
-            dead.replay(&letter.id).await?;
-            replayed += 1;
+    let mut replayed = Replayed::default();
+    for (model, dead) in dead(site).await? {
+        if let Err(error) = replay_of(&model, dead.as_ref(), &mut replayed).await {
+            replayed.failed.get_or_insert(error);
         }
     }
-    screen.say(format!("replayed {replayed} dead letters"))?;
+    screen.say(replayed.words())?;
+    replayed.failed.map_or(Ok(()), Err)
+}
+
+async fn replay_of(
+    model: &ModelName,
+    dead: &dyn DeadLetters,
+    replayed: &mut Replayed,
+) -> anyhow::Result<()> {
+    // Those that die again meanwhile come behind the ones listed here.
+    let ids: Vec<_> = letters(dead).await?.into_iter().map(|letter| letter.id).collect();
+    for (id, outcome) in ids.iter().zip(dead.replay(&ids).await?) {
+        replayed.take(model, id, outcome);
+    }
     Ok(())
+}
+
+/// What became of letters that were to be replayed.
+#[derive(Debug, Default)]
+struct Replayed {
+    sent: u64,
+    /// Letters that others replayed or deleted meanwhile.
+    gone: u64,
+    failed: Option<anyhow::Error>,
+}
+
+impl Replayed {
+    fn take(&mut self, model: &ModelName, id: &LetterId, outcome: Outcome) {
+        match outcome {
+            Ok(()) => self.sent += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => self.gone += 1,
+            Err(error) => {
+                let id = shown_id(model, id);
+                let failure = anyhow::Error::new(error).context(format!("replay {id:?}"));
+                self.failed.get_or_insert(failure);
+            }
+        }
+    }
+
+    fn words(&self) -> String {
+        match self.gone {
+            0 => format!("replayed {} dead letters", self.sent),
+            gone => format!("replayed {} dead letters, {gone} were gone before", self.sent),
+        }
+    }
 }
 
 /// The dead letters of all models that have a queue.
@@ -98,12 +146,13 @@ async fn dead(site: &SiteArgs) -> anyhow::Result<Dead> {
 
 /// The dead letters of all queues of a data folder, of models too that are configured no more.
 fn dead_in(folder: &DataFolder) -> anyhow::Result<Dead> {
-    let open = |model: ModelName| {
-        let queue =
-            SqliteQueue::open(folder.queue(&model), QueueOptions::default(), Clock::system())?;
-        Ok((model, Arc::new(queue) as Arc<dyn DeadLetters>))
+    let queue = |model: ModelName| {
+        // Opened when it is asked: one that is damaged is in no other's way.
+        let (path, options) = (folder.queue(&model), QueueOptions::default());
+        let queue = ReopenedQueue::new(path, options, Clock::system());
+        (model, Arc::new(queue) as Arc<dyn DeadLetters>)
     };
-    folder.models()?.into_iter().map(open).collect()
+    Ok(folder.models()?.into_iter().map(queue).collect())
 }
 
 fn shown_id(model: &ModelName, id: &LetterId) -> String {

@@ -9,6 +9,7 @@ use services::ModelName;
 
 use super::ModelError;
 use super::metadata::parse_names;
+use super::scores::Scores;
 use crate::postprocess::Head;
 use crate::postprocess::ssd::{BoxFormat, BoxUnit};
 use crate::preprocess::{ColourOrder, Fit};
@@ -47,6 +48,9 @@ pub struct Manifest {
     /// How the outputs are read.
     #[serde(default)]
     pub head: Option<Head>,
+    /// What a classification's outputs are.
+    #[serde(default)]
+    pub scores: Option<Scores>,
     /// The labels, or a file with one label a line beside the manifest.
     #[serde(default)]
     pub labels: Option<Labels>,
@@ -279,6 +283,7 @@ mod tests {
             std = [58.0, 57.0, 57.0]
             resize = "stretch"
             head = "fastestdet"
+            scores = "logits"
             labels = "coco.names"
             thresholds = { score = 0.65, iou = 0.45 }
             top_k = 3

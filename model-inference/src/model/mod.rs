@@ -3,9 +3,11 @@
 pub mod algorithm;
 pub mod circles;
 pub mod manifest;
+mod memory;
 pub mod metadata;
 pub mod onnx;
 mod reading;
+pub mod scores;
 pub mod sleep;
 mod understood;
 
@@ -63,7 +65,9 @@ pub enum ModelError {
 /// per run the model.
 pub fn load(name: &ModelName, config: &ModelConfig) -> Result<Model, ModelError> {
     let model = match (&config.path, &config.algorithm) {
-        (Some(path), None) => onnx::load(name, path, config.manifest.as_deref()),
+        (Some(path), None) => {
+            onnx::load(name, path, config.manifest.as_deref(), config.max_bytes.bytes())
+        }
         (None, Some(algorithm)) => built_in(name, algorithm),
         _ => Err(ModelError::Unknown(format!(
             "{name:?} has both or neither of `path` and `algorithm`, expected one"

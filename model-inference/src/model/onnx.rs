@@ -15,8 +15,9 @@ use tract_onnx::tract_hir::infer::Factoid;
 use super::manifest::{Manifest, NamedLabels};
 use super::metadata::Metadata;
 use super::reading::Reading;
+use super::scores::Scores;
 use super::understood::Understood;
-use super::{Algorithm, Detection, Model, ModelError};
+use super::{Algorithm, Detection, Model, ModelError, memory};
 use crate::postprocess::{Tensor as Output, TensorShape, list};
 use crate::preprocess::{InputFormat, Placement, Preprocessor};
 
@@ -34,23 +35,36 @@ struct Graph {
     understood: String,
 }
 
-/// Loads the ONNX file at `path` with its manifest.
+/// Loads the ONNX file at `path` with its manifest, if its tensors take no more than `max_bytes`.
 ///
 /// # Errors
-/// When a file is missing or malformed, the graph has an operator that tract lacks, or tensors, head and labels
-/// do not fit each other.
-pub fn load(name: &ModelName, path: &Path, manifest: Option<&Path>) -> Result<Model, ModelError> {
-    let bytes = fs::read(path).map_err(|cause| ModelError::Read {
-        what: "model",
-        path: path.to_owned(),
-        cause,
-    })?;
+/// When a file is missing or malformed, the graph has an operator that tract lacks, tensors, head and labels do not
+/// fit each other, or the tensors are too large.
+pub fn load(
+    name: &ModelName,
+    path: &Path,
+    manifest: Option<&Path>,
+    max_bytes: u64,
+) -> Result<Model, ModelError> {
+    let bytes = read(path, max_bytes)?;
     let (manifest, manifest_path) = Manifest::find(path, manifest)?;
     let labels = manifest.labels(manifest_path.as_deref())?;
     let version = manifest.version.clone().unwrap_or_else(|| content_hash(&bytes));
-    let graph = Graph::load(&bytes, &manifest, labels)
+    let graph = Graph::load(&bytes, &manifest, labels, max_bytes)
         .map_err(|cause| ModelError::Load { path: path.to_owned(), cause })?;
     model(name.clone(), version, Arc::new(graph))
+}
+
+fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, ModelError> {
+    let unread = |cause| ModelError::Read { what: "model", path: path.to_owned(), cause };
+    let bytes = fs::metadata(path).map_err(unread)?.len();
+    if bytes > max_bytes {
+        let cause = format!(
+            "it has {bytes} bytes, at most {max_bytes} are allowed (key `max_bytes` of the model)"
+        );
+        return Err(ModelError::Load { path: path.to_owned(), cause });
+    }
+    fs::read(path).map_err(unread)
 }
 
 fn model(name: ModelName, version: String, graph: Arc<Graph>) -> Result<Model, ModelError> {
@@ -71,6 +85,7 @@ impl Graph {
         bytes: &[u8],
         manifest: &Manifest,
         labels: Option<NamedLabels>,
+        max_bytes: u64,
     ) -> Result<Self, String> {
         let proto = onnx()
             .proto_model_for_read(&mut &bytes[..])
@@ -78,10 +93,11 @@ impl Graph {
         let properties = proto.metadata_props.iter().map(|p| (p.key.as_str(), p.value.as_str()));
         let metadata = Metadata::read(properties);
         let (channels, width, height) = input_shape(&proto, manifest, &metadata)?;
-        let plan = plan(&proto, [1, channels, height as usize, width as usize])
+        let plan = plan(&proto, [1, channels, height as usize, width as usize], max_bytes)
             .map_err(|error| format!("{error:#}"))?;
         let outputs = output_shapes(&proto, &plan)?;
-        let reading = Reading::new(manifest, &metadata, labels, &outputs)?;
+        let scores = proto.graph.as_ref().and_then(Scores::of_graph);
+        let reading = Reading::new(manifest, &metadata, labels, &outputs, scores)?;
         let (scale, shift) = manifest.normalisation();
         let input = InputFormat {
             width,
@@ -180,7 +196,7 @@ fn dimensions(input: &pb::ValueInfoProto) -> Vec<Option<usize>> {
 
 /// Optimises the graph for one input shape. The output shapes that exporters write are often wrong or open, so
 /// they are derived anew.
-fn plan(proto: &pb::ModelProto, shape: [usize; 4]) -> TractResult<Arc<Plan>> {
+fn plan(proto: &pb::ModelProto, shape: [usize; 4], max_bytes: u64) -> TractResult<Arc<Plan>> {
     let mut model = onnx().model_for_proto_model(proto)?;
     let datum_type = model.input_fact(0)?.datum_type.concretize().unwrap_or(f32::datum_type());
     if !datum_type.is_float() {
@@ -192,7 +208,12 @@ fn plan(proto: &pb::ModelProto, shape: [usize; 4]) -> TractResult<Arc<Plan>> {
     for output in 0..model.output_outlets()?.len() {
         model.set_output_fact(output, InferenceFact::default())?;
     }
-    model.into_optimized()?.into_runnable()
+    memory::infer_within(&mut model, max_bytes)?;
+    let typed = model.into_typed()?;
+    memory::check(&typed, max_bytes)?;
+    let optimized = typed.into_optimized()?;
+    memory::check(&optimized, max_bytes)?;
+    optimized.into_runnable()
 }
 
 fn output_shapes(proto: &pb::ModelProto, plan: &Plan) -> Result<Vec<TensorShape>, String> {

@@ -2,6 +2,7 @@
 
 use super::manifest::{Manifest, NamedLabels, Task};
 use super::metadata::Metadata;
+use super::scores::Scores;
 use super::{Detection, Region};
 use crate::postprocess::ssd::Layout;
 use crate::postprocess::{
@@ -27,7 +28,7 @@ pub(super) struct Reading {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Decoder {
-    Classification,
+    Classification(Scores),
     Yolov5,
     Yolov8,
     End2end,
@@ -36,7 +37,8 @@ enum Decoder {
 }
 
 impl Reading {
-    /// Settles how outputs of these shapes are read; the manifest's word counts before the metadata's.
+    /// Settles how outputs of these shapes are read; the manifest's word counts before the metadata's, and before what
+    /// the graph says of a classification's scores.
     ///
     /// # Errors
     /// When head and shapes, or labels and classes, do not fit each other: both are named.
@@ -45,12 +47,14 @@ impl Reading {
         metadata: &Metadata,
         labels: Option<NamedLabels>,
         outputs: &[TensorShape],
+        scores: Option<Scores>,
     ) -> Result<Self, String> {
         let from_metadata = |labels| NamedLabels { labels, place: "the metadata".into() };
         let labels = labels.or_else(|| metadata.labels.clone().map(from_metadata));
         let head = head(manifest, metadata, labels.as_ref(), outputs)?;
         let columns = head.classes(outputs).map_err(|mismatch| mismatch.to_string())?;
-        let decoder = decoder(head, manifest, labels.as_ref(), outputs);
+        let scores = manifest.scores.or(scores);
+        let decoder = decoder(head, manifest, labels.as_ref(), outputs, scores)?;
         let classes = match decoder {
             Decoder::Ssd(layout, reading) => Some(layout.classes - usize::from(reading.background)),
             _ => columns,
@@ -73,7 +77,7 @@ impl Reading {
     /// The head's name, as a manifest writes it.
     pub(super) fn head_name(&self) -> &'static str {
         match self.decoder {
-            Decoder::Classification => "classification",
+            Decoder::Classification(_) => "classification",
             Decoder::Yolov5 => "yolov5",
             Decoder::Yolov8 => "yolov8",
             Decoder::End2end => "end2end",
@@ -95,7 +99,7 @@ impl Reading {
     /// How pictures are usually fitted in for this head.
     pub(super) fn usual_fit(&self) -> Fit {
         match self.decoder {
-            Decoder::Classification => Fit::Crop,
+            Decoder::Classification(_) => Fit::Crop,
             Decoder::Fastestdet | Decoder::Ssd(..) => Fit::Stretch,
             Decoder::Yolov5 | Decoder::Yolov8 | Decoder::End2end => Fit::Letterbox,
         }
@@ -104,8 +108,8 @@ impl Reading {
     /// Reads the outputs of a run on a picture that was placed in an input of `size`.
     ///
     /// # Errors
-    /// When an output has not a single finite value, or a classification's one that is not: the model computes
-    /// nothing here.
+    /// When an output has not a single finite value, or a classification's one that is not, or that is no probability
+    /// where it has to be: the model computes nothing here.
     pub(super) fn detections(
         &self,
         outputs: &[Tensor<'_>],
@@ -118,8 +122,8 @@ impl Reading {
         if let Some(i) = outputs.iter().position(void) {
             return Err(format!("output {i} has no finite value"));
         }
-        if self.decoder == Decoder::Classification {
-            let ranked = classify::top(outputs[0], self.top_k, self.score)?;
+        if let Decoder::Classification(scores) = self.decoder {
+            let ranked = classify::top(outputs[0], scores, self.top_k, self.score)?;
             return Ok(ranked
                 .into_iter()
                 .map(|(class, score)| self.detection(class, score, None))
@@ -142,7 +146,7 @@ impl Reading {
 
     fn candidates(&self, outputs: &[Tensor<'_>], size: (f32, f32)) -> Vec<Candidate> {
         match self.decoder {
-            Decoder::Classification => Vec::new(),
+            Decoder::Classification(_) => Vec::new(),
             Decoder::Yolov5 => yolo::candidates_v5(outputs[0], self.score),
             Decoder::Yolov8 => yolo::candidates_v8(outputs[0], self.score),
             Decoder::End2end => end2end::candidates(outputs[0], self.labels.len(), self.score),
@@ -209,9 +213,16 @@ fn decoder(
     manifest: &Manifest,
     labels: Option<&NamedLabels>,
     outputs: &[TensorShape],
-) -> Decoder {
-    match head {
-        Head::Classification => Decoder::Classification,
+    scores: Option<Scores>,
+) -> Result<Decoder, String> {
+    Ok(match head {
+        Head::Classification => Decoder::Classification(scores.ok_or_else(|| {
+            format!(
+                "output {} may hold probabilities or logits, and its operators do not tell: say `scores = \
+                 \"probabilities\"` or `scores = \"logits\"` in the manifest",
+                list(outputs)
+            )
+        })?),
         Head::Yolov5 => Decoder::Yolov5,
         Head::Yolov8 => Decoder::Yolov8,
         Head::End2end => Decoder::End2end,
@@ -224,7 +235,7 @@ fn decoder(
             let (format, unit) = (manifest.ssd.boxes, manifest.ssd.unit);
             Decoder::Ssd(layout, ssd::Reading { format, unit, background })
         }
-    }
+    })
 }
 
 /// Checks that there is a label for each class; without any, classes are numbered.
@@ -260,7 +271,7 @@ mod tests {
 
     fn reading(n: Option<usize>, outputs: &[&[usize]]) -> Result<Reading, String> {
         let labels = n.and_then(labels);
-        Reading::new(&Manifest::default(), &Metadata::default(), labels, &shapes(outputs))
+        Reading::new(&Manifest::default(), &Metadata::default(), labels, &shapes(outputs), None)
     }
 
     #[test]
@@ -276,7 +287,8 @@ mod tests {
         let wide: &[&[usize]] = &[&[1, 605, 525]];
         assert_eq!(reading(Some(601), wide).unwrap().decoder, Decoder::Yolov8);
         let manifest = Manifest { head: Some(Head::Yolov8), ..Manifest::default() };
-        let told = Reading::new(&manifest, &Metadata::default(), None, &shapes(wide)).unwrap();
+        let metadata = Metadata::default();
+        let told = Reading::new(&manifest, &metadata, None, &shapes(wide), None).unwrap();
         assert_eq!((told.decoder, told.labels.len()), (Decoder::Yolov8, 601));
     }
 
@@ -292,8 +304,25 @@ mod tests {
     fn a_task_that_has_no_head_is_named() {
         let metadata = Metadata { task: Some("pose".into()), ..Metadata::default() };
         let outputs = shapes(&[&[1, 56, 8400]]);
-        let error = Reading::new(&Manifest::default(), &metadata, labels(1), &outputs).unwrap_err();
+        let error =
+            Reading::new(&Manifest::default(), &metadata, labels(1), &outputs, None).unwrap_err();
         assert_eq!(error, "its task is \"pose\", expected \"detect\" or \"classify\"");
+    }
+
+    #[test]
+    fn a_classification_that_may_be_read_in_two_ways_is_not_guessed() {
+        let classify = |scores, told| {
+            let manifest = Manifest { scores, task: Some(Task::Classify), ..Manifest::default() };
+            let outputs = shapes(&[&[1, 3]]);
+            Reading::new(&manifest, &Metadata::default(), None, &outputs, told)
+                .map(|reading| reading.decoder)
+        };
+        let error = classify(None, None).unwrap_err();
+        assert!(error.contains("probabilities or logits"), "{error}");
+        let (probabilities, logits) = (Some(Scores::Probabilities), Some(Scores::Logits));
+        assert_eq!(classify(None, logits), Ok(Decoder::Classification(Scores::Logits)));
+        let word = Ok(Decoder::Classification(Scores::Probabilities));
+        assert_eq!(classify(probabilities, logits), word, "the manifest's word counts");
     }
 
     #[test]

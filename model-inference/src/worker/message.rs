@@ -1,10 +1,12 @@
 //! One message from its lease to its end, told to the queue.
 
 use std::future::{self, Future};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use services::queue::{Outcome, Received};
 use services::{ErrorKind, PortError, WorkQueue};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +15,7 @@ use tracing::Instrument as _;
 use super::batch::{BatchWorker, Ending};
 use super::lease::HeldLease;
 use crate::backoff::Backoff;
+use crate::panic::words;
 use crate::receive::may_pass;
 use crate::status::ModelStatus;
 
@@ -48,7 +51,7 @@ impl MessageTask {
             }
             () = self.hurry.cancelled() => Ending::Release(None),
             () = self.shutdown_before(&begun) => Ending::Release(None),
-            ending = self.batches.step(&self.message, &begun) => ending,
+            ending = self.step(&begun) => ending,
         };
         let settling = self.settle(&ending);
         let settled = tokio::select! {
@@ -62,6 +65,19 @@ impl MessageTask {
                 tracing::warn!(model = %self.batches.model.name, %error, "message comes again");
             }
         }
+    }
+
+    /// Works on the message. A panic is a failure like others: it costs this try, and says why.
+    async fn step(&self, begun: &Arc<AtomicBool>) -> Ending {
+        let stepped =
+            AssertUnwindSafe(self.batches.step(&self.message, begun)).catch_unwind().await;
+        stepped.unwrap_or_else(|panic| {
+            let reason = format!("work on frame batch: it panicked: {}", words(panic.as_ref()));
+            match self.message.receives {
+                receives if receives >= self.batches.max_receives => Ending::Bury(reason),
+                _ => Ending::Release(Some(reason)),
+            }
+        })
     }
 
     /// Waits for a shutdown that comes before the first run, when others may as well begin with the message.

@@ -11,18 +11,22 @@ mod message;
 mod pool;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
 use services::config::{Config, InferConfig};
 use services::queue::{MAX_BATCH_ENTRIES, Received};
 use services::{Clock, Ports, WorkQueue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
 use crate::model::Model;
+use crate::panic::words;
 use crate::status::{ModelState, ModelStatus, StatusBoard};
 use batch::BatchWorker;
 use lease::Leases;
@@ -31,6 +35,9 @@ use pool::Pool;
 
 /// Longest that batches in work are waited for at shutdown.
 pub const DRAIN: Duration = Duration::from_secs(15);
+/// Waits before a worker that panicked is run again, the first and the longest.
+const SHORTEST_REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// Longest wait for messages in one call, so that shutdown has to wait no longer for it.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -77,25 +84,52 @@ impl Worker {
     }
 
     /// Works until `shutdown`, then waits up to `drain` for what is in work.
+    ///
+    /// # Panics
+    /// When something in here does. What was leased comes back when its lease runs out, and the worker can be run
+    /// again.
     pub async fn run(&self, shutdown: CancellationToken, drain: Duration) {
         let (stop_leases, hurry) = (CancellationToken::new(), CancellationToken::new());
-        let keeping = tokio::spawn({
+        let mut keeping = AbortOnDropHandle::new(tokio::spawn({
             let (leases, queue) = (Arc::clone(&self.leases), Arc::clone(&self.queue.queue));
             let stop = stop_leases.clone();
             async move { leases.keep(queue.as_ref(), stop).await }
-        });
+        }));
         self.update(|model| model.state = ModelState::Ready);
         let mut tasks = JoinSet::new();
-        self.take_in(&mut tasks, &shutdown, &hurry).await;
-        if tokio::time::timeout(drain, join(&mut tasks)).await.is_err() {
-            hurry.cancel();
-            join(&mut tasks).await;
+        let working = async {
+            self.take_in(&mut tasks, &shutdown, &hurry).await;
+            if tokio::time::timeout(drain, join(&mut tasks)).await.is_err() {
+                hurry.cancel();
+                join(&mut tasks).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            // Before it is told to stop it ends by a panic alone.
+            kept = &mut keeping => resume(kept),
+            () = working => {}
         }
         stop_leases.cancel();
-        if keeping.await.is_err() {
-            tracing::error!(model = %self.batches.model.name, "lease keeper panicked");
-        }
+        resume(keeping.await);
         self.update(|model| model.state = ModelState::Stopped);
+    }
+
+    /// As [`run`](Self::run), again after each panic: it is named on the board until the wait for the next try ends.
+    pub async fn run_again(&self, shutdown: CancellationToken, drain: Duration) {
+        let mut backoff = Backoff::new(SHORTEST_REST, LONGEST_REST);
+        loop {
+            let run = AssertUnwindSafe(self.run(shutdown.clone(), drain)).catch_unwind();
+            let Err(panic) = run.await else { return };
+            let why = format!("run worker: it panicked: {}", words(panic.as_ref()));
+            tracing::error!(model = %self.batches.model.name, error = why, "starting again");
+            self.update(|model| model.state = ModelState::Failed(why));
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(backoff.next()) => {}
+            }
+        }
     }
 
     /// Takes messages and starts a task for each, until `shutdown`.
@@ -175,6 +209,13 @@ impl Worker {
 
     fn update(&self, change: impl FnOnce(&mut ModelStatus)) {
         self.batches.board.update(&self.batches.model.name, change);
+    }
+}
+
+/// Takes a panic up again.
+fn resume(ended: Result<(), JoinError>) {
+    if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+        resume_unwind(panic);
     }
 }
 

@@ -1,6 +1,5 @@
 //! The model's own threads: one instance on each, a bounded channel before them.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +9,7 @@ use media::RgbImage;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{Algorithm, Detection, Model, ModelError};
+use crate::panic::words;
 
 /// Threads that run a model. They end when the pool is dropped, after the run they are in.
 #[derive(Debug)]
@@ -82,23 +82,19 @@ fn run_once(
     instance: &mut Option<Box<dyn Algorithm>>,
     pictures: &[RgbImage],
 ) -> Result<Vec<Detection>, ModelError> {
-    let mut taken = match instance.take() {
-        Some(taken) => taken,
-        None => model.instance()?,
+    let taken = instance.take();
+    let run = || {
+        let mut taken = match taken {
+            Some(taken) => taken,
+            None => model.instance()?,
+        };
+        let found = taken.run(pictures)?;
+        *instance = Some(taken);
+        Ok(found)
     };
-    match catch_unwind(AssertUnwindSafe(|| taken.run(pictures))) {
-        Ok(Ok(found)) => {
-            *instance = Some(taken);
-            Ok(found)
-        }
-        Ok(Err(error)) => Err(error),
-        Err(panic) => Err(ModelError::Run(format!("it panicked: {}", words(panic.as_ref())))),
-    }
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        Err(ModelError::Run(format!("it panicked: {}", words(panic.as_ref()))))
+    })
 }
 
 #[cfg(test)]
@@ -119,6 +115,23 @@ mod tests {
             let label = "run".to_owned();
             Ok(vec![Detection { class_id: self.0, label, score: 1.0, region: None, extra: None }])
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_an_instance_is_made_costs_one_run_and_no_thread() {
+        let made = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&made);
+        let make = move || {
+            assert_ne!(counter.fetch_add(1, Ordering::SeqCst), 1, "no memory for it");
+            Ok(Box::new(Fragile(0)) as Box<dyn Algorithm>)
+        };
+        let model = Model::new(ModelName::new("fragile").unwrap(), "1", make).unwrap();
+        let pool = Pool::start(&Arc::new(model), 1).unwrap();
+        let error = pool.run(vec![], &Arc::default()).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("run model: it panicked: ") && error.contains("no memory for it")
+        );
+        assert_eq!(pool.run(vec![], &Arc::default()).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ fn picture(width: u32, height: u32) -> RgbImage {
 
 fn run(path: &Path, picture: RgbImage) -> Result<Vec<Detection>, String> {
     let name = ModelName::new("m").unwrap();
-    let model = onnx::load(&name, path, None).map_err(|error| error.to_string())?;
+    let model = onnx::load(&name, path, None, u64::MAX).map_err(|error| error.to_string())?;
     let mut instance = model.instance().map_err(|error| error.to_string())?;
     instance.run(&[picture]).map_err(|error| error.to_string())
 }
@@ -81,10 +81,8 @@ fn an_ssd_s_boxes_are_read_with_the_background_left_out() {
 
 #[test]
 fn a_classification_gives_its_best_classes() {
-    assert_eq!(
-        told(&run(&testdata("classify.onnx"), picture(64, 32)).unwrap()),
-        ["dog's 0.75", "cat 0.25"]
-    );
+    let (_folder, path) = with_manifest("classify.onnx", "scores = \"probabilities\"");
+    assert_eq!(told(&run(&path, picture(64, 32)).unwrap()), ["dog's 0.75", "cat 0.25"]);
 }
 
 #[test]
@@ -96,7 +94,7 @@ fn fastestdet_s_grid_is_read() {
 #[test]
 fn a_window_of_pictures_goes_into_the_channels() {
     let name = ModelName::new("m").unwrap();
-    let model = onnx::load(&name, &testdata("two_pictures.onnx"), None).unwrap();
+    let model = onnx::load(&name, &testdata("two_pictures.onnx"), None, u64::MAX).unwrap();
     assert_eq!(model.window, 2);
     let mut instance = model.instance().unwrap();
     assert_eq!(instance.run(&[picture(64, 32), picture(64, 32)]).unwrap().len(), 2);
@@ -111,6 +109,23 @@ fn a_model_that_gives_no_numbers_is_an_error_not_an_empty_answer() {
 }
 
 #[test]
+fn a_classification_that_ends_in_a_sum_is_of_logits_whatever_its_values() {
+    // 0.25 and 0.75, which are within 0 to 1 by chance.
+    let found = run(&testdata("classify.onnx"), picture(64, 32)).unwrap();
+    assert_eq!(told(&found), ["dog's 0.62", "cat 0.38"]);
+}
+
+#[test]
+fn a_model_that_cannot_have_its_memory_is_refused_in_words() {
+    let name = ModelName::new("m").unwrap();
+    let load = |most| onnx::load(&name, &testdata("yolov8.onnx"), None, most);
+    let error = load(20_000).unwrap_err().to_string();
+    assert!(error.contains("bytes, at most 20000 are allowed"), "{error}");
+    assert!(error.ends_with("(key `max_bytes` of the model)"), "{error}");
+    load(100_000).unwrap();
+}
+
+#[test]
 fn a_classification_with_a_value_that_is_no_number_is_an_error_not_an_empty_answer() {
     let error = run(&testdata("classify_nan.onnx"), picture(64, 32)).unwrap_err();
     assert_eq!(error, "run model: output has values that are not finite");
@@ -119,11 +134,11 @@ fn a_classification_with_a_value_that_is_no_number_is_an_error_not_an_empty_answ
 #[test]
 fn the_version_is_the_file_s_content() {
     let name = ModelName::new("m").unwrap();
-    let version = |file| onnx::load(&name, &testdata(file), None).unwrap().version;
+    let version = |file| onnx::load(&name, &testdata(file), None, u64::MAX).unwrap().version;
     assert_eq!(version("yolov8.onnx").len(), 16);
     assert_ne!(version("yolov8.onnx"), version("yolov5.onnx"));
     let (_folder, path) = with_manifest("yolov8.onnx", "version = \"7\"");
-    assert_eq!(onnx::load(&name, &path, None).unwrap().version, "7");
+    assert_eq!(onnx::load(&name, &path, None, u64::MAX).unwrap().version, "7");
 }
 
 #[test]

@@ -78,7 +78,8 @@ fn fastestdet_finds_what_the_reference_implementation_finds() {
     fs::write(&manifest, text).unwrap();
     let name = ModelName::new("fastestdet").unwrap();
     let model =
-        onnx::load(&name, &clip.with_file_name("FastestDet.onnx"), Some(&manifest)).unwrap();
+        onnx::load(&name, &clip.with_file_name("FastestDet.onnx"), Some(&manifest), u64::MAX)
+            .unwrap();
     let mut instance = model.instance().unwrap();
 
     let reference =
@@ -139,7 +140,7 @@ fn scene_recall(
 #[test]
 fn the_demo_model_finds_the_shapes_of_scenes_it_was_not_trained_on() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../models/shapes.onnx");
-    let model = onnx::load(&ModelName::new("shapes").unwrap(), &path, None).unwrap();
+    let model = onnx::load(&ModelName::new("shapes").unwrap(), &path, None, u64::MAX).unwrap();
     let mut instance = model.instance().unwrap();
     let (recall, precision) = scene_recall(&model, instance.as_mut(), |truth| truth.visible >= 0.5);
     println!("recall {recall:.3}, precision {precision:.3}");

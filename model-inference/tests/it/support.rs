@@ -18,10 +18,10 @@ use model_inference::worker::Worker;
 use services::config::{Config, Overrides, parse};
 use services::delivery::DeliveryStream;
 use services::message::ObjectRef;
-use services::queue::DeadLetter;
+use services::queue::{DeadLetter, Queue};
 use services::{
     CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime,
-    ModelName, Payload, PortError, Ports, Seq, StreamId, open_embedded,
+    ModelName, Payload, PortError, Ports, Seq, StreamId, WorkQueue, open_embedded,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -196,6 +196,17 @@ impl Site {
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
         let task = tokio::spawn(async move { worker.run(shutdown, drain).await });
+        Running { stop, task }
+    }
+
+    /// A worker that is run again when it panics, on another queue.
+    pub(crate) fn start_again_on(&self, queue: Arc<dyn Queue>, model: Model) -> Running {
+        let queue = WorkQueue { queue, ..self.ports.queues[&model_name()].clone() };
+        let worker = Worker::start(model, queue, &self.config, &self.ports, &self.board).unwrap();
+        let stop = CancellationToken::new();
+        let shutdown = stop.clone();
+        let drain = Duration::from_millis(300);
+        let task = tokio::spawn(async move { worker.run_again(shutdown, drain).await });
         Running { stop, task }
     }
 

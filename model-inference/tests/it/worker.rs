@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use media::h264::{Encoder, EncoderConfig};
 use media::scene::{Scene, SceneConfig};
 use model_inference::status::ModelState;
 use services::feed::Update;
+use services::queue::{Outcome, Queue, Receipt, Received};
 use services::{CaptureTime, ErrorKind, FrameFormat, ModelName, Payload, PortError, Status};
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +108,7 @@ async fn nothing_is_acknowledged_while_delivery_is_away_and_the_lease_is_kept() 
     // Three leases long nobody else may get it.
     let queue = &site.ports.queues[&model_name()].queue;
     let stolen =
-        queue.receive(1, Duration::from_secs(9), Duration::from_millis(3_000)).await.unwrap();
+        queue.receive(1, Duration::from_secs(1), Duration::from_millis(3_000)).await.unwrap();
     assert_eq!(stolen, []);
     assert!(site.rows().is_empty());
     is_away.store(false, Ordering::SeqCst);
@@ -210,4 +212,64 @@ async fn without_a_single_model_the_run_ends_with_the_reasons() {
     let words = format!("{:#}", ended.unwrap_err());
     assert!(words.contains("gone.onnx"), "{words}");
     assert_eq!(words.matches("No such file").count(), 1, "{words}");
+}
+
+/// A queue whose first receive panics.
+#[derive(Debug)]
+struct Panicking {
+    inner: Arc<dyn Queue>,
+    has_panicked: AtomicBool,
+}
+
+#[async_trait]
+impl Queue for Panicking {
+    async fn send(&self, bodies: &[String]) -> Result<Vec<Outcome>, PortError> {
+        self.inner.send(bodies).await
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Vec<Received>, PortError> {
+        assert!(self.has_panicked.swap(true, Ordering::Relaxed), "made up");
+        self.inner.receive(max, lease, wait).await
+    }
+
+    async fn extend(
+        &self,
+        receipts: &[Receipt],
+        lease: Duration,
+    ) -> Result<Vec<Outcome>, PortError> {
+        self.inner.extend(receipts, lease).await
+    }
+
+    async fn acknowledge(&self, receipts: &[Receipt]) -> Result<Vec<Outcome>, PortError> {
+        self.inner.acknowledge(receipts).await
+    }
+
+    async fn release(
+        &self,
+        releases: &[(Receipt, Option<String>)],
+    ) -> Result<Vec<Outcome>, PortError> {
+        self.inner.release(releases).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_panics_is_named_and_run_again() {
+    let site = Site::new();
+    let inner = Arc::clone(&site.ports.queues[&model_name()].queue);
+    let queue = Arc::new(Panicking { inner, has_panicked: AtomicBool::new(false) });
+    let worker = site.start_again_on(queue, one_thing());
+    eventually("the panic is named", async || {
+        matches!(site.status().state, ModelState::Failed(why) if why.contains("it panicked: made up"))
+    })
+    .await;
+    site.submit(&[jpeg_of(64, 32)]).await;
+    site.done().await;
+    assert_eq!(site.told(), ["0 ok"]);
+    worker.stop().await;
+    assert_eq!(site.status().state, ModelState::Stopped);
 }

@@ -127,7 +127,8 @@ impl Site {
         let queue = &self.embedded.ports.queues[&ModelName::new(model).unwrap()].queue;
         let mut batches = Vec::new();
         loop {
-            let received = queue.receive(10, PATIENCE, Duration::ZERO).await.unwrap();
+            let lease = self.config.infer.lease.duration();
+            let received = queue.receive(10, lease, Duration::ZERO).await.unwrap();
             if received.is_empty() {
                 return batches;
             }

@@ -146,6 +146,7 @@ fn check_url(stream: &StreamConfig, at: &Key) -> Checked {
 }
 
 fn check_model(model: &ModelConfig, at: &Key) -> Checked {
+    at.within("max_bytes", model.max_bytes.bytes(), 1 << 20, 1 << 40)?;
     match (&model.path, &model.algorithm) {
         (Some(_), Some(_)) => Err(at.to("algorithm").rule("excludes the key \"path\": keep one")),
         (None, None) => {

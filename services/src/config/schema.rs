@@ -199,9 +199,16 @@ pub struct ModelConfig {
     /// The manifest, when it does not lie beside the file.
     #[serde(default)]
     pub manifest: Option<PathBuf>,
+    /// Most bytes of the ONNX file's tensors: its constants, and what one run holds at once.
+    #[serde(default = "two_gibibytes")]
+    pub max_bytes: Size,
     /// Which access units become frames, and how they travel.
     #[serde(default)]
     pub sample: SampleConfig,
+}
+
+fn two_gibibytes() -> Size {
+    Size::from_bytes(2 << 30)
 }
 
 /// Which access units become frames for a model, and how they travel.

@@ -6,6 +6,8 @@ use rusqlite::Transaction;
 
 use super::list;
 use super::schema::FORMAT;
+use super::untouched;
+use crate::durable;
 use crate::error::PortError;
 use crate::sqlite::Database;
 use crate::time::CaptureTime;
@@ -35,6 +37,7 @@ pub struct Loss {
 /// # Errors
 /// `NotFound` when there is no buffer; `Corrupt` when it is damaged or none of a known version.
 pub fn gone(buffer: &Path) -> Result<Gone, PortError> {
+    untouched::check_there(buffer, durable::parent(buffer))?;
     Database::open_read_only(buffer, &FORMAT)?.read("read", |transaction| {
         if list::is_version_1(transaction)? {
             return Ok(Gone::default());

@@ -1,14 +1,16 @@
 //! Port: results on their way to people's eyes, as soon as they exist.
 //!
 //! # Contract
-//! * Best effort: the table is the truth. A subscriber that is too slow loses the oldest results and is told
+//! * Best effort: the table is the truth. A publisher never waits for the way: what finds no room on it is dropped
+//!   and counted ([`ResultFeed::lost`]). A subscriber that is too slow loses the oldest results and is told
 //!   how many ([`Update::Missed`]); it never slows the publisher or another subscriber.
-//! * A subscriber sees what was published after it subscribed. Results of different frames may change places on
-//!   their way, and where the way leads through a queue a result may come twice.
+//! * A subscriber sees what was published after it subscribed, and perhaps what was on its way then. Results of
+//!   different frames may change places on their way, and where the way leads through a queue a result may come twice.
 
 mod broadcast;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod outbox;
 mod reply_queue;
 
 use std::fmt;
@@ -49,7 +51,15 @@ pub trait ResultFeed: fmt::Debug + Send + Sync {
     }
 
     /// Publishes a frame's result.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`](crate::ErrorKind::Full) when too many results are on their way: this one is dropped.
     async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError>;
+
+    /// How many results were dropped, or failed on their way, since the feed was opened.
+    fn lost(&self) -> u64 {
+        0
+    }
 
     /// Subscribes to what is published from now on.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, PortError>;

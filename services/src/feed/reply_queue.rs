@@ -12,7 +12,6 @@
 //! A standard queue: results of different frames may change places, and a result may come twice. Memory holds one
 //! page of messages, and what the broadcast holds for its slowest subscriber.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +20,12 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::outbox::Outbox;
 use super::{BroadcastFeed, FrameResult, ResultFeed, Subscription};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, PortError};
 use crate::message::MAX_REPLY_TO_BYTES;
-use crate::queue::sqs::{Calls, Parcel, Poll, sent_at};
+use crate::queue::sqs::{Calls, Poll, sent_at};
 use crate::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Receipt};
 
 /// Results held for the slowest subscriber.
@@ -41,7 +41,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The feed of a process that has a reply queue, or publishes to those of others.
 #[derive(Debug)]
 pub struct ReplyQueueFeed {
-    client: Client,
+    outbox: Outbox,
     own: Option<Calls>,
     local: BroadcastFeed,
     clock: Clock,
@@ -72,17 +72,8 @@ impl ReplyQueueFeed {
             return Err(PortError::because(ErrorKind::Invalid, attempt, cause));
         }
         let local = BroadcastFeed::new(CAPACITY);
-        Ok(Self { client, own, local, clock: Clock::system(), reader: Mutex::default() })
-    }
-
-    async fn send(&self, url: &str, result: &FrameResult) -> Result<(), PortError> {
-        let parcel = Parcel {
-            body: &to_json(result)?,
-            group: String::new(),
-            deduplication: String::new(),
-            attributes: HashMap::new(),
-        };
-        Calls::of_url(self.client.clone(), url).send_one(parcel).await
+        let outbox = Outbox::open(client);
+        Ok(Self { outbox, own, local, clock: Clock::system(), reader: Mutex::default() })
     }
 }
 
@@ -99,9 +90,13 @@ impl ResultFeed for ReplyQueueFeed {
             self.local.publish(Arc::clone(&result)).await?;
         }
         match elsewhere {
-            Some(url) => self.send(url, &result).await,
+            Some(url) => self.outbox.put(url, to_json(&result)?),
             None => Ok(()),
         }
+    }
+
+    fn lost(&self) -> u64 {
+        self.outbox.lost()
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, PortError> {
@@ -303,6 +298,31 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains("gate/"), "{error}");
         assert_eq!(endpoint.requests().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_dead_link_delays_no_publisher_and_what_is_dropped_is_counted() {
+        let dead = |_: &Request| Reply::ok("{}").after(Duration::from_secs(3_600));
+        let endpoint = Scripted::answering(dead).await;
+        let client = Client::new(&endpoint.sdk_config().await);
+        let feed = ReplyQueueFeed::open(client, None).await.unwrap();
+        let mut elsewhere = (*result(1)).clone();
+        elsewhere.reply_to = Some("https://sqs.test/0/replies".to_owned());
+        let elsewhere = Arc::new(elsewhere);
+        // The first call takes some, and then never ends.
+        let publishing = async {
+            let mut dropped = 0;
+            for _ in 0..3_000 {
+                dropped += u64::from(feed.publish(Arc::clone(&elsewhere)).await.is_err());
+            }
+            dropped
+        };
+        let dropped = tokio::time::timeout(Duration::from_secs(20), publishing).await;
+        let dropped = dropped.expect("nobody waits for the link");
+        assert!((1_900..3_000).contains(&dropped), "{dropped}");
+        assert_eq!(feed.lost(), dropped);
+        let refused = feed.publish(elsewhere).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Full, "{refused}");
     }
 
     #[tokio::test]

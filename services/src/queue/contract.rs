@@ -43,6 +43,7 @@ macro_rules! queue_contract {
             a_buried_message_is_a_dead_letter,
             dead_letters_are_listed_in_pages,
             a_replayed_letter_starts_anew,
+            a_letter_that_is_gone_holds_up_no_other_replay,
             a_receive_waits_for_the_first_message,
             what_is_over_a_limit_is_refused
         );
@@ -199,12 +200,27 @@ pub async fn a_replayed_letter_starts_anew(queued: &dyn Queued) {
     let got = receive_one(queued).await;
     queued.dead().bury(&got.receipt, "tried").await.expect("the lease is the latest");
     let dead = queued.dead().list(None, 9).await.expect("the dead letters can be read");
-    queued.dead().replay(&dead[0].id).await.expect("the letter is there");
-    let again = queued.dead().replay(&dead[0].id).await.expect_err("the letter was replayed");
-    assert_eq!(again.kind(), ErrorKind::NotFound);
+    let letters = [dead[0].id.clone()];
+    all_ok(queued.dead().replay(&letters).await);
+    assert_eq!(kinds(queued.dead().replay(&letters).await), [Some(ErrorKind::NotFound)]);
     let got = receive_one(queued).await;
     assert_eq!((got.body.as_str(), got.receives), ("one", 1));
     assert_eq!(queued.dead().list(None, 9).await.expect("the dead letters can be read"), []);
+}
+
+/// `replay` gives each letter its own outcome, in the order of the letters.
+pub async fn a_letter_that_is_gone_holds_up_no_other_replay(queued: &dyn Queued) {
+    send(queued, &["one", "two", "three"]).await;
+    for got in receive(queued).await {
+        queued.dead().bury(&got.receipt, "tried").await.expect("the lease is the latest");
+    }
+    let dead = queued.dead().list(None, 9).await.expect("the dead letters can be read");
+    let letters: Vec<_> = dead.into_iter().map(|letter| letter.id).collect();
+    all_ok(queued.dead().replay(&letters[1..2]).await);
+    let gone = Some(ErrorKind::NotFound);
+    assert_eq!(kinds(queued.dead().replay(&letters).await), [None, gone, None]);
+    assert_eq!(queued.dead().list(None, 9).await.expect("the dead letters can be read"), []);
+    assert_eq!(receive(queued).await.len(), 3);
 }
 
 /// `receive` waits for the first message and no longer; with no time to wait it answers at once.

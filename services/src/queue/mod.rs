@@ -24,6 +24,7 @@
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod reader;
+mod reopened;
 mod sqlite;
 pub(crate) mod sqs;
 mod store;
@@ -36,6 +37,7 @@ use async_trait::async_trait;
 use crate::error::{ErrorKind, PortError};
 
 pub use reader::{Held, QueueReader};
+pub use reopened::ReopenedQueue;
 pub use sqlite::{QueueOptions, SqliteQueue};
 pub use sqs::SqsQueue;
 pub use store::QueueCounts;
@@ -98,8 +100,10 @@ pub trait DeadLetters: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, PortError>;
 
-    /// Sends a dead letter to the queue again, its receive count back at zero.
-    async fn replay(&self, letter: &LetterId) -> Result<(), PortError>;
+    /// Sends dead letters to the queue again, their receive counts back at zero. However many they are, the work
+    /// grows no faster than the dead letters that there are; one that is gone, which is [`ErrorKind::NotFound`],
+    /// holds up no other.
+    async fn replay(&self, letters: &[LetterId]) -> Result<Vec<Outcome>, PortError>;
 }
 
 /// How many messages a queue holds, for whoever scales workers or waits for their end.

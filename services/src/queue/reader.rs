@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use super::store::{self, FORMAT, QueueCounts};
+use super::store::{self, FORMAT, QueueCounts, Table};
 use crate::error::PortError;
 use crate::sqlite::Database;
 use crate::time::CaptureTime;
+
+/// Bodies read at a time: of a mebibyte each, at most.
+const BODIES_PER_PAGE: i64 = 64;
 
 /// A message that a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +42,43 @@ impl QueueReader {
         self.database.read("count", |transaction| store::counts(transaction, now))
     }
 
-    /// Shows every message as it was at one moment, each body for the time of the call alone. Blocks.
+    /// Shows every message, each body for the time of the call alone; one that dies or is sent again meanwhile may
+    /// be shown twice, and none is missed. Blocks.
+    ///
+    /// A page at a time: who shows may take his time, or be suspended, and holds up no writer's log.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn visit(&self, mut show: impl FnMut(Held<'_>)) -> Result<(), PortError> {
-        self.database.read("read", |transaction| {
-            let mut select = transaction
-                .prepare("SELECT 0, body FROM messages UNION ALL SELECT 1, body FROM dead")?;
-            let mut rows = select.query([])?;
-            while let Some(row) = rows.next()? {
-                let body = row.get_ref(1)?.as_str()?;
-                let is_dead = row.get(0)?;
-                show(if is_dead { Held::Dead(body) } else { Held::Live(body) });
+        let (mut live, mut dead) = (0, 0);
+        loop {
+            let before = (live, dead);
+            live = self.visit_table(Table::Messages, live, |body| show(Held::Live(body)))?;
+            dead = self.visit_table(Table::Dead, dead, |body| show(Held::Dead(body)))?;
+            // What moved behind one of the two places is seen in the next round.
+            if (live, dead) == before {
+                return Ok(());
             }
-            Ok(())
-        })
+        }
+    }
+
+    fn visit_table(
+        &self,
+        table: Table,
+        mut after: i64,
+        mut show: impl FnMut(&str),
+    ) -> Result<i64, PortError> {
+        loop {
+            let mut page = Vec::new();
+            let last = self.database.read("read", |transaction| {
+                let keep = |body: &str| page.push(body.to_owned());
+                store::bodies_after(transaction, table, after, BODIES_PER_PAGE, keep)
+            })?;
+            page.iter().for_each(|body| show(body));
+            match last {
+                Some(last) => after = last,
+                None => return Ok(after),
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The embedded queue: one SQLite file per model, shared by any number of processes.
 //!
 //! `Ok` is a commit with `synchronous=FULL`: it survives a power cut. Times are the wall clock's, so that leases
-//! mean the same to every process; a clock set back makes leases longer, one set forward ends them early, and both
-//! cost at most a second delivery.
+//! mean the same to every process; a clock set back makes leases longer, up to [`QueueOptions::max_lease`] from then
+//! on, one set forward ends them early, and both cost at most a second delivery.
 //!
 //! A receive that waits is woken by a send through the same [`SqliteQueue`]; messages from elsewhere, and leases
 //! that run out, it finds by looking: after 5 ms first, then ever less often, down to every 50 ms. A look takes
@@ -17,7 +17,7 @@ use rusqlite::Transaction;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::store::{self, FORMAT, Lease, QueueCounts};
+use super::store::{self, FORMAT, Lease, LeaseEnds, QueueCounts, Waiting};
 use super::{
     Backlog, DeadLetter, DeadLetters, Depth, LetterId, Outcome, Queue, Receipt, Received,
     check_batch, check_send,
@@ -37,11 +37,14 @@ pub struct QueueOptions {
     pub max_receives: u32,
     /// Most bytes of messages and dead letters together; beyond it messages are refused as `Full`.
     pub max_bytes: u64,
+    /// The longest lease that is given, and that one of another process is left.
+    pub max_lease: Duration,
 }
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self { max_receives: 5, max_bytes: 1_024 * 1_024 * 1_024 }
+        let max_lease = Duration::from_secs(12 * 60 * 60);
+        Self { max_receives: 5, max_bytes: 1_024 * 1_024 * 1_024, max_lease }
     }
 }
 
@@ -136,33 +139,47 @@ impl SqliteQueue {
     /// Leases what is there now, up to `max`.
     async fn take(&self, max: usize, lease: Duration) -> Result<Vec<Received>, PortError> {
         let now = self.clock.now();
+        let ends = LeaseEnds { now, latest: later(now, self.options.max_lease) };
         let lease_end = later(now, lease);
         let max_receives = self.options.max_receives.max(1);
         self.database
             .run(move |database| {
                 if !database
-                    .read("receive from", |transaction| store::has_ready(transaction, now))?
+                    .read("receive from", |transaction| store::has_ready(transaction, ends))?
                 {
                     return Ok(Vec::new());
                 }
                 database.write("receive from", |transaction| {
-                    store::expire(transaction, now)?;
+                    store::expire(transaction, ends)?;
                     let mut taken = Vec::new();
                     while taken.len() < max {
-                        match store::oldest_waiting(transaction)? {
-                            None => break,
-                            Some((id, receives)) if receives >= max_receives => {
+                        let Some(Waiting { id, receives }) = store::oldest_waiting(transaction)?
+                        else {
+                            break;
+                        };
+                        match receives {
+                            Err(reason) => store::set_aside(transaction, id, &reason, now)?,
+                            Ok(receives) if receives >= max_receives => {
                                 let reason =
                                     format!("received {receives} times, never acknowledged");
                                 store::give_up(transaction, id, &reason, now)?;
                             }
-                            Some((id, _)) => taken.push(store::lease(transaction, id, lease_end)?),
+                            Ok(_) => taken.push(store::lease(transaction, id, lease_end)?),
                         }
                     }
                     Ok(taken)
                 })
             })
             .await
+    }
+
+    fn check_lease(&self, lease: Duration) -> Result<(), PortError> {
+        let most = self.options.max_lease;
+        if lease <= most {
+            return Ok(());
+        }
+        let cause = format!("{lease:?}, at most {most:?} are allowed");
+        Err(PortError::because(ErrorKind::Invalid, "check lease", cause))
     }
 }
 
@@ -202,6 +219,7 @@ impl Queue for SqliteQueue {
         wait: Duration,
     ) -> Result<Vec<Received>, PortError> {
         check_batch(max)?;
+        self.check_lease(lease)?;
         let begun = Instant::now();
         let mut pause = FIRST_LOOK;
         loop {
@@ -223,6 +241,7 @@ impl Queue for SqliteQueue {
         receipts: &[Receipt],
         lease: Duration,
     ) -> Result<Vec<Outcome>, PortError> {
+        self.check_lease(lease)?;
         let clock = self.clock.clone();
         let entries = receipts.iter().map(|receipt| (receipt.clone(), ())).collect();
         self.change("extend", entries, move |transaction, held, ()| {
@@ -288,14 +307,21 @@ impl DeadLetters for SqliteQueue {
             .await
     }
 
-    async fn replay(&self, letter: &LetterId) -> Result<(), PortError> {
-        let id = letter.0.parse().map_err(|_| self.no_letter(letter))?;
+    async fn replay(&self, letters: &[LetterId]) -> Result<Vec<Outcome>, PortError> {
         let now = self.clock.now();
+        let ids: Vec<Option<i64>> = letters.iter().map(|letter| letter.0.parse().ok()).collect();
         let sent = self
-            .write("replay dead letter of", move |transaction| store::replay(transaction, id, now))
+            .write("replay dead letters of", move |transaction| {
+                let replay = |id: Option<i64>| match id {
+                    Some(id) => store::replay(transaction, id, now),
+                    None => Ok(false),
+                };
+                ids.into_iter().map(replay).collect::<rusqlite::Result<Vec<bool>>>()
+            })
             .await?;
         self.arrivals.notify_waiters();
-        if sent { Ok(()) } else { Err(self.no_letter(letter)) }
+        let outcome = |(letter, sent)| if sent { Ok(()) } else { Err(self.no_letter(letter)) };
+        Ok(letters.iter().zip(sent).map(outcome).collect())
     }
 }
 
@@ -340,7 +366,7 @@ mod tests {
     fn open(max_bytes: u64) -> InFolder {
         let folder = tempfile::tempdir().unwrap();
         let clock = MadeUpClock::at(CaptureTime(1_000_000));
-        let options = QueueOptions { max_receives: 3, max_bytes };
+        let options = QueueOptions { max_receives: 3, max_bytes, ..QueueOptions::default() };
         let path = folder.path().join("shapes.sqlite");
         let queue = SqliteQueue::open(path, options, clock.clock()).unwrap();
         InFolder { folder, queue, clock }
@@ -411,6 +437,108 @@ mod tests {
         };
         let (received, ()) = tokio::join!(receiving, sending);
         assert_eq!(received.unwrap().len(), 1);
+    }
+
+    /// Changes the file as no queue does.
+    fn tamper(folder: &tempfile::TempDir, sql: &str) {
+        let path = folder.path().join("shapes.sqlite");
+        rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_read_dies_with_its_reason_and_the_one_behind_it_is_received() {
+        let InFolder { queue, folder, .. } = open(u64::MAX);
+        send(&queue, &["counted", "garbled", "many", "good"]).await.unwrap();
+        tamper(
+            &folder,
+            "UPDATE messages SET receives = -5 WHERE body = 'counted';
+             UPDATE messages SET receives = 5000000000, reason = CAST(x'ff' AS TEXT) WHERE body = 'many';
+             UPDATE messages SET body = CAST(x'6761ff' AS TEXT) WHERE body = 'garbled';",
+        );
+        let got = queue.receive(10, LEASE, Duration::ZERO).await.unwrap();
+        let bodies: Vec<&str> = got.iter().map(|got| got.body.as_str()).collect();
+        assert_eq!(bodies, ["good"]);
+        let dead = queue.list(None, 9).await.unwrap();
+        let dead: Vec<_> = dead
+            .iter()
+            .map(|letter| (letter.body.as_str(), letter.receives, letter.reason.as_str()))
+            .collect();
+        assert_eq!(
+            dead,
+            [
+                ("counted", 0, "read message: it was received -5 times, expected 0 to 4294967295"),
+                (
+                    "ga\u{fffd}",
+                    0,
+                    "read message: its body is not UTF-8: invalid utf-8 sequence of 1 bytes from index 2"
+                ),
+                (
+                    "many",
+                    u32::MAX,
+                    "read message: it was received 5000000000 times, expected 0 to 4294967295"
+                ),
+            ]
+        );
+        let reader = QueueReader::open(folder.path().join("shapes.sqlite")).unwrap();
+        let mut shown = 0;
+        reader.visit(|_| shown += 1).unwrap();
+        assert_eq!(shown, 4);
+        // What was wrong with the count is gone with it.
+        let letters: Vec<_> =
+            queue.list(None, 9).await.unwrap().into_iter().map(|letter| letter.id).collect();
+        assert!(queue.replay(&letters).await.unwrap().iter().all(Result::is_ok));
+        let again = queue.receive(10, LEASE, Duration::ZERO).await.unwrap();
+        let again: Vec<&str> = again.iter().map(|got| got.body.as_str()).collect();
+        assert_eq!(again, ["counted", "many"]);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_a_clock_set_back_made_too_long_is_cut_to_the_longest() {
+        let InFolder { queue, folder: _folder, clock } = open(u64::MAX);
+        send(&queue, &["one"]).await.unwrap();
+        let hours = Duration::from_secs(3 * 60 * 60);
+        clock.advance(hours);
+        let stranded = queue.receive(1, LEASE, Duration::ZERO).await.unwrap().remove(0);
+        clock.set_back(hours);
+        assert_eq!(queue.receive(1, LEASE, Duration::ZERO).await.unwrap(), []);
+        clock.advance(queue.options.max_lease);
+        let again = queue.receive(1, LEASE, Duration::ZERO).await.unwrap().remove(0);
+        assert_eq!((again.body.as_str(), again.receives), ("one", 2));
+        assert_ne!(again.receipt, stranded.receipt);
+        let longer = queue.options.max_lease + Duration::from_secs(1);
+        let refused = queue.extend(&[again.receipt], longer).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_in_the_middle_holds_no_transaction() {
+        let InFolder { queue, folder, .. } = open(u64::MAX);
+        let bodies: Vec<String> = (0..600).map(|number| format!("{number:0600}")).collect();
+        for bodies in bodies.chunks(10) {
+            queue.send(bodies).await.unwrap();
+        }
+        let path = folder.path().join("shapes.sqlite");
+        let reader = QueueReader::open(&path).unwrap();
+        let writer = rusqlite::Connection::open(&path).unwrap();
+        let mut seen = Vec::new();
+        let mut log_ended = false;
+        reader
+            .visit(|held| {
+                // Between two pages the log can be cut, whoever reads; a message that dies meanwhile is seen.
+                if let Held::Live(body) = held {
+                    seen.push(body.to_owned());
+                }
+                if seen.len() == 257 && !log_ended {
+                    writer.execute("DELETE FROM messages WHERE body = ?", [&bodies[599]]).unwrap();
+                    writer
+                        .execute("INSERT INTO messages (body, sent_at) VALUES ('late', 1)", ())
+                        .unwrap();
+                    log_ended = true;
+                }
+            })
+            .unwrap();
+        assert_eq!(seen.len(), 600);
+        assert!(seen.contains(&"late".to_owned()) && !seen.contains(&bodies[599]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A message waits (`lease_end` is null) or is leased. Its lease is proven by its id and its count of receives: a
 //! later receive raises the count, so an older receipt matches nothing.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::{DeadLetter, LetterId, Receipt, Received};
@@ -102,34 +103,80 @@ pub(super) fn send(
     Ok(())
 }
 
+/// Which ends of leases are possible now: one at or before `now` has run out, and none is after `latest`.
+#[derive(Clone, Copy)]
+pub(super) struct LeaseEnds {
+    pub(super) now: CaptureTime,
+    pub(super) latest: CaptureTime,
+}
+
 /// Tells, without taking the right to write, whether a receive would find something to do.
-pub(super) fn has_ready(transaction: &Transaction<'_>, now: CaptureTime) -> rusqlite::Result<bool> {
+pub(super) fn has_ready(transaction: &Transaction<'_>, ends: LeaseEnds) -> rusqlite::Result<bool> {
     transaction
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM messages WHERE lease_end IS NULL)
-                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end <= ?)",
+                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end <= ?)
+                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end > ?)",
         )?
-        .query_row([now.0], |row| row.get(0))
+        .query_row([ends.now.0, ends.latest.0], |row| row.get(0))
 }
 
-/// Ends the leases that have run out.
-pub(super) fn expire(transaction: &Transaction<'_>, now: CaptureTime) -> rusqlite::Result<()> {
+/// Ends the leases that have run out, and shortens those that a clock set back since has made too long.
+pub(super) fn expire(transaction: &Transaction<'_>, ends: LeaseEnds) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("UPDATE messages SET lease_end = NULL WHERE lease_end <= ?")?
-        .execute([now.0])?;
+        .execute([ends.now.0])?;
+    transaction
+        .prepare_cached("UPDATE messages SET lease_end = ?1 WHERE lease_end > ?1")?
+        .execute([ends.latest.0])?;
     Ok(())
 }
 
-/// The oldest message that waits, and how often it was received.
-pub(super) fn oldest_waiting(
-    transaction: &Transaction<'_>,
-) -> rusqlite::Result<Option<(i64, u32)>> {
+/// A message that waits.
+pub(super) struct Waiting {
+    pub(super) id: i64,
+    /// How often it was received; or why it cannot be received at all.
+    pub(super) receives: Result<u32, String>,
+}
+
+/// The oldest message that waits.
+pub(super) fn oldest_waiting(transaction: &Transaction<'_>) -> rusqlite::Result<Option<Waiting>> {
     transaction
         .prepare_cached(
-            "SELECT id, receives FROM messages WHERE lease_end IS NULL ORDER BY id LIMIT 1",
+            "SELECT id, receives, body FROM messages WHERE lease_end IS NULL ORDER BY id LIMIT 1",
         )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row([], |row| {
+            let receives = readable(row.get(1)?, row.get_ref(2)?.as_bytes()?);
+            Ok(Waiting { id: row.get(0)?, receives })
+        })
         .optional()
+}
+
+/// How often a message was received, if that and its body are what [`send`] and [`lease`] write.
+fn readable(receives: i64, body: &[u8]) -> Result<u32, String> {
+    std::str::from_utf8(body)
+        .map_err(|error| format!("read message: its body is not UTF-8: {error}"))?;
+    u32::try_from(receives).map_err(|_| {
+        let most = u32::MAX;
+        format!("read message: it was received {receives} times, expected 0 to {most}")
+    })
+}
+
+/// Moves a message that cannot be received to the dead letters.
+pub(super) fn set_aside(
+    transaction: &Transaction<'_>,
+    id: i64,
+    reason: &str,
+    now: CaptureTime,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO dead (body, reason, receives, died_at)
+             SELECT body, ?, receives, ? FROM messages WHERE id = ?",
+        )?
+        .execute((reason, now.0, id))?;
+    transaction.prepare_cached("DELETE FROM messages WHERE id = ?")?.execute([id])?;
+    Ok(())
 }
 
 pub(super) fn lease(
@@ -228,15 +275,50 @@ pub(super) fn dead(
             "SELECT id, body, reason, receives, died_at FROM dead WHERE id > ? ORDER BY id LIMIT ?",
         )?
         .query_map([after, limit], |row| {
+            let receives: i64 = row.get(3)?;
             Ok(DeadLetter {
                 id: LetterId(row.get::<_, i64>(0)?.to_string()),
-                body: row.get(1)?,
-                reason: row.get(2)?,
-                receives: row.get(3)?,
+                body: text(row.get_ref(1)?)?,
+                reason: text(row.get_ref(2)?)?,
+                receives: u32::try_from(receives.max(0)).unwrap_or(u32::MAX),
                 died_at: CaptureTime(row.get(4)?),
             })
         })?
         .collect()
+}
+
+/// A text to be shown, also where some of its bytes are none.
+fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(value.as_bytes()?).into_owned())
+}
+
+/// Shows up to `limit` bodies of a table after the row `after`; gives the last row shown.
+pub(super) fn bodies_after(
+    transaction: &Transaction<'_>,
+    table: Table,
+    after: i64,
+    limit: i64,
+    mut show: impl FnMut(&str),
+) -> rusqlite::Result<Option<i64>> {
+    let sql = match table {
+        Table::Messages => "SELECT id, body FROM messages WHERE id > ? ORDER BY id LIMIT ?",
+        Table::Dead => "SELECT id, body FROM dead WHERE id > ? ORDER BY id LIMIT ?",
+    };
+    let mut select = transaction.prepare_cached(sql)?;
+    let mut rows = select.query([after, limit])?;
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        show(&String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?));
+        last = Some(row.get(0)?);
+    }
+    Ok(last)
+}
+
+/// Where a message lies.
+#[derive(Clone, Copy)]
+pub(super) enum Table {
+    Messages,
+    Dead,
 }
 
 /// Sends a dead letter as a new message; `false` when there is none of this id.

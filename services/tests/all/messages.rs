@@ -196,6 +196,24 @@ fn fields_that_contradict_each_other_are_refused_in_numbers() {
 }
 
 #[test]
+fn what_the_table_cannot_hold_is_refused_with_its_frame() {
+    let refused = |captured_at| {
+        let mut batch = object_batch();
+        batch.frames[1].captured_at = captured_at;
+        FrameBatch::from_json(&batch.to_json()).unwrap_err().to_string()
+    };
+    for beyond in [CaptureTime(i64::MIN), CaptureTime(i64::MAX)] {
+        let error = refused(beyond);
+        assert!(error.contains("frame gate/1795261900000/0000002525 was captured at"), "{error}");
+        assert!(error.ends_with("expected the years 1 to 9999"), "{error}");
+    }
+    let mut batch = object_batch();
+    batch.epoch = Epoch(u64::MAX);
+    let error = FrameBatch::from_json(&batch.to_json()).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("epoch and seq are at most {}", i64::MAX)), "{error}");
+}
+
+#[test]
 fn a_message_cut_off_anywhere_is_refused_and_ends_nothing() {
     let whole = inline_batch().to_json();
     for end in 0..whole.len() {

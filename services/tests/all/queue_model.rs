@@ -188,7 +188,8 @@ impl Pair {
             return;
         }
         let place = letter % letters.len();
-        self.queue.replay(&letters[place].id).await.unwrap();
+        let letter = [letters[place].id.clone()];
+        self.queue.replay(&letter).await.unwrap().remove(0).unwrap();
         let (body, _, _) = self.model.dead.remove(place);
         // A receipt of the message's first life is of another message than this one.
         self.model

@@ -91,7 +91,7 @@ fn files(table: &Path) -> BTreeMap<String, Vec<u8>> {
     list::files_in(table).unwrap().into_iter().map(read).collect()
 }
 
-/// Puts the buffer back as it was when it was copied: `copy` runs in between.
+/// Puts the buffer back as it was before `meanwhile`.
 fn restoring(table: &Path, meanwhile: impl FnOnce()) {
     let buffer = buffer::buffer_path(table);
     let copies = tempfile::tempdir_in(table).unwrap();
@@ -135,21 +135,16 @@ fn an_older_buffer_that_is_put_back_costs_no_filed_row() {
 fn a_batch_whose_file_is_there_with_its_rows_takes_it_as_it_is() {
     let table = tempfile::tempdir().unwrap();
     let clock = MadeUpClock::at(START);
-    let work = work(table.path(), &clock);
-    put(&work, 0..3);
-    restoring(table.path(), || {
-        // A copy that was taken between seal and settle.
-        work.seal(Hour::of(START)).unwrap();
-        restoring(table.path(), || {
-            let work = self::work(table.path(), &clock);
-            assert_eq!(work.pass(|_, _| true).unwrap(), Filed { files: 1, rows: 3 });
-        });
-        let before = files(table.path());
-        let work = self::work(table.path(), &clock);
-        assert_eq!(work.pass(|_, _| true).unwrap(), Filed { files: 1, rows: 3 });
-        assert_eq!(files(table.path()), before);
-        assert_eq!(frame_ids(table.path()).len(), 3);
-    });
+    let pass = || work(table.path(), &clock).pass(|_, _| true).unwrap();
+    let sealing = work(table.path(), &clock);
+    put(&sealing, 0..3);
+    sealing.seal(Hour::of(START)).unwrap();
+    drop(sealing);
+    restoring(table.path(), || assert_eq!(pass(), Filed { files: 1, rows: 3 }));
+    let before = files(table.path());
+    assert_eq!(pass(), Filed { files: 1, rows: 3 });
+    assert_eq!(files(table.path()), before);
+    assert_eq!(frame_ids(table.path()).len(), 3);
 }
 
 #[test]

@@ -105,7 +105,8 @@ async fn a_letter_that_fills_a_message_is_buried_and_replayed_like_any_other() {
     queue.bury(&got[0].receipt, "not JSON").await.unwrap();
     let dead = queue.list(None, 9).await.unwrap();
     assert_eq!((dead.len(), dead[0].reason.as_str()), (1, "it came with no reason"));
-    queue.replay(&dead[0].id).await.unwrap();
+    let letter = [dead[0].id.clone()];
+    queue.replay(&letter).await.unwrap().remove(0).unwrap();
     assert_eq!(queue.receive(1, LEASE, WAIT).await.unwrap()[0].body, got[0].body);
 }
 
@@ -126,8 +127,7 @@ async fn more_letters_than_one_call_takes_are_all_listed_and_found() {
     let listed = queue.list(None, 99).await.unwrap();
     let found: Vec<_> = listed.iter().map(|letter| letter.reason.clone()).collect();
     assert_eq!(found, reasons, "oldest first");
-    for letter in &listed {
-        queue.replay(&letter.id).await.unwrap();
-    }
+    let letters: Vec<_> = listed.into_iter().map(|letter| letter.id).collect();
+    assert!(queue.replay(&letters).await.unwrap().iter().all(Result::is_ok));
     assert_eq!(queue.list(None, 99).await.unwrap(), []);
 }

@@ -1,5 +1,7 @@
 //! What no emulator of SQS does: throttling, slow and broken answers, failures of single entries.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_sqs::config::Builder;
@@ -314,16 +316,58 @@ async fn a_letter_that_could_not_be_sent_leaves_the_message_where_it_is() {
 async fn a_letter_that_could_not_be_replayed_is_given_back() {
     let script = vec![
         received(&[message("m1", "r1", 1), message("m2", "r2", 1)]),
-        succeeded(&["0"]),
         Reply::closed(),
-        succeeded(&["0"]),
+        succeeded(&["0", "1"]),
     ];
     let (endpoint, queue) = queue("shapes", script).await;
-    let error = queue.replay(&LetterId("m1".to_owned())).await.unwrap_err();
+    let error = queue.replay(&[LetterId("m1".to_owned())]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let given_back = "ChangeMessageVisibilityBatch";
-    let expected = ["ReceiveMessage", given_back, "SendMessageBatch", given_back];
+    let expected = ["ReceiveMessage", "SendMessageBatch", "ChangeMessageVisibilityBatch"];
     assert_eq!(operations(&endpoint), expected);
+    assert_eq!(asked(&endpoint)[2].json()["Entries"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_replay_of_all_letters_takes_three_calls_for_ten_of_them() {
+    let waiting = Mutex::new((0..300).map(|number| format!("m{number}")).collect::<Vec<_>>());
+    let opening = Mutex::new(VecDeque::from(opening()));
+    let endpoint = Scripted::answering(move |request: &Request| {
+        if let Some(reply) = opening.lock().unwrap().pop_front() {
+            return reply;
+        }
+        match request.operation() {
+            "ReceiveMessage" => {
+                let mut waiting = waiting.lock().unwrap();
+                let rest = waiting.len().saturating_sub(10);
+                let page = waiting.split_off(rest);
+                received(&page.iter().map(|id| message(id, id, 1)).collect::<Vec<_>>())
+            }
+            _ => succeeded(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]),
+        }
+    })
+    .await;
+    let client = aws_sdk_sqs::Client::new(&endpoint.sdk_config().await);
+    let queue = SqsQueue::open(client, "shapes").await.unwrap();
+    let letters: Vec<_> = (0..301).map(|number| LetterId(format!("m{number}"))).collect();
+    let outcomes = queue.replay(&letters).await.unwrap();
+    assert_eq!(kinds(&outcomes[300..]), [Some(ErrorKind::NotFound)]);
+    assert!(outcomes[..300].iter().all(Result::is_ok));
+    // One more look tells that the last one is gone.
+    assert_eq!(asked(&endpoint).len(), 3 * 30 + 1);
+}
+
+#[tokio::test]
+async fn a_replay_that_fails_half_way_tells_what_became_of_each_letter() {
+    let script = vec![
+        received(&[message("m1", "r1", 1)]),
+        succeeded(&["0"]),
+        succeeded(&["0"]),
+        Reply::json_error(400, "RequestThrottled", "slow down"),
+    ];
+    let (_endpoint, queue) = queue("shapes", script).await;
+    let letters = ["m1", "m2"].map(|id| LetterId(id.to_owned()));
+    let outcomes = queue.replay(&letters).await.unwrap();
+    assert_eq!(kinds(&outcomes), [None, Some(ErrorKind::Unavailable)]);
 }
 
 #[tokio::test]
