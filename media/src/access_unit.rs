@@ -4,8 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::h264::ParameterSets;
 use crate::h264::nal::{NalType, nal_units};
-use crate::h264::parameter_sets::ParameterSets;
 use crate::h264::sei::recovery_frames;
 use crate::h264::slice::is_intra;
 use crate::h264::sps::{Sps, SpsError};
@@ -46,16 +46,26 @@ impl AccessUnit {
     /// Makes an access unit that, where it is a key frame, carries all the parameter sets that hold.
     pub(crate) fn complete(data: Vec<u8>, sets: &ParameterSets, pts: i64, dts: i64) -> Self {
         let unit = Self::from_annex_b(data, pts, dts);
-        if !unit.key {
-            return unit;
-        }
-        Self { data: sets.completed(unit.data.into()).into(), ..unit }
+        if unit.key { unit.with_parameter_sets(sets) } else { unit }
+    }
+
+    /// The access unit with all parameter sets that hold: its own, and those that it does not carry.
+    pub fn with_parameter_sets(self, sets: &ParameterSets) -> Self {
+        Self { data: sets.completed(self.data.into()).into(), ..self }
     }
 
     /// Whether it is an IDR picture: nothing after it refers to anything before it.
     pub fn is_idr(&self) -> bool {
         let mut slices = nal_units(&self.data).filter(|nal| nal.is_slice());
         self.key && slices.next().is_some_and(|nal| nal.unit_type() == NalType::Idr)
+    }
+
+    /// Whether pictures are refreshed little by little from here on (intra refresh), where other streams have key frames.
+    pub fn refreshes(&self) -> bool {
+        let mut before_slices = nal_units(&self.data).take_while(|nal| !nal.is_slice());
+        before_slices.any(|nal| {
+            nal.unit_type() == NalType::Sei && recovery_frames(nal).is_some_and(|frames| frames > 0)
+        })
     }
 
     /// Reads the sequence parameter set of its picture; `None` when it carries none.

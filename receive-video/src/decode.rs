@@ -50,13 +50,19 @@ impl<D: Decoder> LazyDecoder<D> {
         }
     }
 
-    /// Takes the next unit in decode order. A key frame forgets what was before it.
+    /// Takes the next unit in decode order; where decoding `begins`, at a key frame, what was before it is forgotten.
     ///
     /// # Errors
     /// Too much was held, decoding ahead was needed, and the decoder refused.
-    pub(crate) fn push(&mut self, seq: u64, unit: AccessUnit) -> Result<(), Undecodable> {
-        if unit.key {
+    pub(crate) fn push(
+        &mut self,
+        seq: u64,
+        unit: AccessUnit,
+        begins: bool,
+    ) -> Result<(), Undecodable> {
+        if begins {
             self.forget();
+            self.decoder.skip_to_key();
         }
         self.held_bytes += unit.data.len();
         self.held.push_back(Held { seq, unit, unwanted: false });

@@ -3,12 +3,14 @@
 pub mod annexb;
 mod assembly;
 mod bits;
+#[cfg(test)]
+mod changing;
 pub mod decode;
 pub mod encode;
 mod entry;
 pub mod nal;
 mod order;
-pub(crate) mod parameter_sets;
+mod parameter_sets;
 mod profile;
 mod raw;
 pub(crate) mod sei;
@@ -21,5 +23,6 @@ pub use annexb::AnnexBReader;
 pub use assembly::built_with_assembly;
 pub use decode::{DecodeError, Decoder, OpenH264Decoder};
 pub use encode::{EncodeError, Encoder, EncoderConfig};
+pub use parameter_sets::ParameterSets;
 pub use sps::{Chroma, Sps, SpsError};
 pub use support::Unsupported;

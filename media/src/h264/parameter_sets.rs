@@ -15,7 +15,7 @@ enum Key {
 
 /// The parameter sets that hold at a place in a stream.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ParameterSets {
+pub struct ParameterSets {
     sets: BTreeMap<Key, Vec<u8>>,
 }
 
@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 16 << 10;
 
 impl ParameterSets {
     /// Takes notice of a stream's next NAL unit: a parameter set replaces the one of its number.
-    pub(crate) fn observe(&mut self, nal: Nal<'_>) {
+    pub fn observe(&mut self, nal: Nal<'_>) {
         if let Some(key) = key(nal).filter(|_| nal.bytes().len() <= MOST_BYTES) {
             self.sets.insert(key, nal.bytes().to_vec());
         }

@@ -3,8 +3,8 @@
 use super::Mp4Error;
 use super::boxes::{children, find, rows, u16_at, u32_at, version};
 use super::samples::{self, Sample};
+use crate::h264::ParameterSets;
 use crate::h264::nal::Nal;
-use crate::h264::parameter_sets::ParameterSets;
 use crate::h264::sps::Sps;
 
 /// What is known of the video track before its samples are read.

@@ -6,6 +6,7 @@
 mod picker;
 mod reorder;
 
+use services::MediaTime;
 use services::config::{Pick, SampleConfig};
 
 pub(crate) use picker::Run;
@@ -23,9 +24,9 @@ pub mod reason {
     pub const CONTEXT: &str = "context";
     /// A picture of its run could not be had, or was lost with what lies between two of them.
     pub const CONTEXT_LOST: &str = "context-lost";
-    /// It came before the epoch's first key frame.
+    /// It came before the epoch's first key frame, or is shown before it.
     pub const BEFORE_KEY: &str = "before-key";
-    /// Packets were lost since the last key frame.
+    /// Packets were lost since the last key frame, or before one that it is shown before.
     pub const AFTER_LOSS: &str = "after-loss";
     /// The decoder refused a picture since the last key frame.
     pub const AFTER_DAMAGE: &str = "after-damage";
@@ -67,6 +68,8 @@ pub(crate) struct Sampler {
     lanes: Vec<Lane>,
     reorder: Reorder,
     trouble: Option<&'static str>,
+    /// Where an open group began anew, and why: what is shown before it cannot be had.
+    began: Option<(MediaTime, &'static str)>,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,7 @@ impl Sampler {
             lanes: lanes.into_iter().map(lane).collect(),
             reorder: Reorder::new(),
             trouble: Some(reason::BEFORE_KEY),
+            began: None,
         }
     }
 
@@ -94,26 +98,35 @@ impl Sampler {
         self.reorder.declare(depth);
     }
 
-    /// Takes note that the units before the next one are missing; gives those that still can be settled.
-    pub(crate) fn interrupt(&mut self) -> Vec<Settled> {
+    /// Takes note that the units before the next one are missing, and why; gives those that still can be settled.
+    pub(crate) fn interrupt(&mut self, reason: &'static str) -> Vec<Settled> {
         let settled = self.settle_held();
+        self.trouble.get_or_insert(reason);
         self.break_runs();
         settled
+    }
+
+    /// Tells whether decoding begins with the next unit. An open group goes on from the one before it, if that is whole
+    /// and decoded.
+    pub(crate) fn begins(&self, unit: &UnitMeta) -> bool {
+        let is_whole = !unit.loss && self.trouble.is_none();
+        unit.key && !(unit.open && is_whole && self.has(Pick::Exact))
     }
 
     /// Takes the next unit in decode order.
     pub(crate) fn push(&mut self, unit: UnitMeta) -> Vec<Settled> {
         let mut settled = Vec::new();
+        let begins = self.begins(&unit);
         if unit.loss {
-            settled.extend(self.interrupt());
+            settled.extend(self.interrupt(reason::AFTER_LOSS));
         }
-        if unit.key {
+        if begins {
             settled.extend(self.settle_held());
-            self.trouble = None;
-        } else if unit.loss && self.trouble.is_none() {
-            self.trouble = Some(reason::AFTER_LOSS);
+            let trouble = self.trouble.take();
+            self.began = trouble.filter(|_| unit.open).map(|reason| (unit.time, reason));
         }
-        if let Some(reason) = self.trouble {
+        let leading = self.began.filter(|(began, _)| unit.time < *began);
+        if let Some(reason) = self.trouble.or(leading.map(|(_, reason)| reason)) {
             let all = (0..self.lanes.len()).map(|lane| (lane, Fate::Skip(reason)));
             settled.push(Settled { seq: unit.seq, last_word: true, fates: all.collect() });
             return settled;
@@ -170,7 +183,7 @@ impl Sampler {
         held.iter().map(|unit| self.settle_exact(unit)).collect()
     }
 
-    /// Lanes that look at key frames decide at once: key frames are never reordered.
+    /// Lanes that look at key frames decide at once: key frames are never reordered among themselves.
     fn settle_by_key(&mut self, unit: &UnitMeta) -> Option<Settled> {
         let lanes = self.lanes_of(Pick::Keyframe);
         let decide = |lane: usize| {
@@ -205,7 +218,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use services::MediaTime;
     use services::config::Span;
 
     use super::*;
@@ -215,7 +227,7 @@ mod tests {
     }
 
     fn unit(seq: u64, pts: i64, key: bool) -> UnitMeta {
-        UnitMeta { seq, time: MediaTime(pts), key, loss: false }
+        UnitMeta { seq, time: MediaTime(pts), key, open: false, loss: false }
     }
 
     /// A picture is taken as a run of its own.
@@ -297,13 +309,67 @@ mod tests {
             assert_eq!(fates[&4], Fate::Context(reason::CONTEXT_LOST), "{fates:?}");
         }
         let mut overloaded = sampler();
-        overloaded.interrupt();
+        overloaded.interrupt(reason::OVERLOAD);
         let fates = fates_of(&overloaded.push(unit(4, 21_600, true)), 0);
         assert_eq!(fates.into_iter().collect::<Vec<_>>(), lost);
     }
 
-    fn arrivals() -> impl Strategy<Value = Vec<(i64, bool, bool)>> {
-        let unit = (-3_i64..4, proptest::bool::weighted(0.1), proptest::bool::weighted(0.02));
+    /// Times of groups of an I picture and two B pictures that are shown before it.
+    const OPEN_GROUPS: [(i64, bool); 9] = [
+        (2, true),
+        (0, false),
+        (1, false),
+        (5, true),
+        (3, false),
+        (4, false),
+        (8, true),
+        (6, false),
+        (7, false),
+    ];
+
+    fn open_groups(lost: Option<u64>) -> Vec<Settled> {
+        let mut sampler =
+            Sampler::new(&[sample(Pick::Exact, 40, 1), sample(Pick::Keyframe, 40, 1)]);
+        sampler.declare_reorder(Some(1));
+        let mut settled = Vec::new();
+        for (seq, (place, key)) in (0..).zip(OPEN_GROUPS) {
+            let loss = lost == Some(seq);
+            let unit = UnitMeta { open: key, loss, ..unit(seq, place * 3_600, key) };
+            settled.extend(sampler.push(unit));
+        }
+        settled.extend(sampler.finish());
+        settled
+    }
+
+    #[test]
+    fn an_open_group_goes_on_from_the_one_before_it() {
+        let settled = open_groups(None);
+        let fates = fates_of(&settled, 0);
+        for seq in 3..9 {
+            assert!(matches!(fates[&seq], Fate::Take(_)), "{seq}: {fates:?}");
+        }
+        let keys = fates_of(&settled, 1);
+        assert!([0, 3, 6].iter().all(|key| matches!(keys[key], Fate::Take(_))), "{keys:?}");
+    }
+
+    #[test]
+    fn where_an_open_group_begins_what_is_shown_before_it_is_left_out() {
+        let settled = open_groups(Some(5));
+        let fates = fates_of(&settled, 0);
+        for (seqs, reason) in [(1..3, reason::BEFORE_KEY), (5..6, reason::AFTER_LOSS)] {
+            assert!(seqs.clone().all(|seq| fates[&seq] == Fate::Skip(reason)), "{fates:?}");
+        }
+        assert!([7, 8].iter().all(|seq| fates[seq] == Fate::Skip(reason::AFTER_LOSS)), "{fates:?}");
+        assert!([0, 3, 4, 6].iter().all(|seq| matches!(fates[seq], Fate::Take(_))), "{fates:?}");
+    }
+
+    fn arrivals() -> impl Strategy<Value = Vec<(i64, bool, bool, bool)>> {
+        let unit = (
+            -3_i64..4,
+            proptest::bool::weighted(0.1),
+            any::<bool>(),
+            proptest::bool::weighted(0.02),
+        );
         proptest::collection::vec(unit, 1..200)
     }
 
@@ -318,10 +384,10 @@ mod tests {
             let mut sampler = Sampler::new(&lanes);
             sampler.declare_reorder(depth);
             let mut settled = Vec::new();
-            for (n, (shift, key, loss)) in (0..).zip(&arrivals) {
+            for (n, &(shift, key, open, loss)) in (0..).zip(&arrivals) {
                 let time = MediaTime((n + shift) * 3_600);
                 let seq = n.unsigned_abs();
-                settled.extend(sampler.push(UnitMeta { seq, time, key: *key, loss: *loss }));
+                settled.extend(sampler.push(UnitMeta { seq, time, key, open, loss }));
                 if seq == spoil_at {
                     settled.extend(sampler.spoil());
                 }

@@ -18,6 +18,8 @@ pub(crate) struct UnitMeta {
     pub(crate) time: MediaTime,
     /// Decoding can start here.
     pub(crate) key: bool,
+    /// It is the key frame of an open group: pictures after it may be shown before it, and refer to what came before.
+    pub(crate) open: bool,
     /// Packets before it, or of it, were lost.
     pub(crate) loss: bool,
 }
@@ -47,7 +49,7 @@ impl Reorder {
 
     /// Takes the next unit in decoding order; gives those whose turn it now is.
     pub(crate) fn push(&mut self, unit: UnitMeta) -> Vec<UnitMeta> {
-        let mut next = if unit.key { self.drain() } else { Vec::new() };
+        let mut next = if unit.key && !unit.open { self.drain() } else { Vec::new() };
         self.learn(unit.time.0);
         self.held.push(unit);
         while self.held.len() > self.depth {
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     fn unit(seq: u64, pts: i64, key: bool) -> UnitMeta {
-        UnitMeta { seq, time: MediaTime(pts), key, loss: false }
+        UnitMeta { seq, time: MediaTime(pts), key, open: false, loss: false }
     }
 
     fn times(units: &[UnitMeta]) -> Vec<i64> {
@@ -136,6 +138,16 @@ mod tests {
         assert_eq!(reorder.push(unit(0, 0, true)), []);
         assert_eq!(reorder.push(unit(1, 9, false)), []);
         assert_eq!(times(&reorder.push(unit(2, 18, true))), [0, 9]);
+    }
+
+    #[test]
+    fn the_key_frame_of_an_open_group_waits_its_turn() {
+        let mut reorder = Reorder::new();
+        reorder.declare(Some(1));
+        assert_eq!(reorder.push(unit(0, 0, true)), []);
+        let open = UnitMeta { open: true, ..unit(1, 18, true) };
+        assert_eq!(times(&reorder.push(open)), [0]);
+        assert_eq!(times(&reorder.push(unit(2, 9, false))), [9]);
     }
 
     proptest! {

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use media::AccessUnit;
+use media::h264::ParameterSets;
 use media::h264::annexb::MAX_UNIT_BYTES;
 use media::h264::nal::nal_units;
 use retina::client::{
     Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
     TcpTransportOptions, Transport,
 };
-use retina::codec::{CodecItem, FrameFormat, VideoFrame};
+use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
 use services::{CaptureTime, MediaTime};
 use url::Url;
@@ -44,7 +45,10 @@ pub(crate) struct RtspSource {
     session: Pin<Box<Demuxed>>,
     relay: Relay,
     address: RtspAddress,
+    /// The session's stream that is received.
+    video: usize,
     clock_rate: i64,
+    sets: ParameterSets,
     first: Option<i64>,
     next_seq: u64,
     clock: ClockMap,
@@ -61,18 +65,20 @@ impl RtspSource {
     ) -> Result<Self, SourceError> {
         let mut relay = Relay::start(address).await?;
         match begin(relay.url(), sessions).await {
-            Ok((session, clock_rate)) => Ok(Self::playing(session, relay, clock_rate, address)),
+            Ok((session, video)) => Ok(Self::playing(session, video, relay, address)),
             Err(NotBegun::Unfit(error)) => Err(error),
             Err(NotBegun::Failed(error)) => Err(ended(&mut relay, address, Some(&error)).await),
         }
     }
 
-    fn playing(session: Demuxed, relay: Relay, clock_rate: i64, address: &RtspAddress) -> Self {
+    fn playing(session: Demuxed, video: usize, relay: Relay, address: &RtspAddress) -> Self {
         Self {
+            clock_rate: i64::from(session.streams()[video].clock_rate_hz()).max(1),
             session: Box::pin(session),
             relay,
             address: address.clone(),
-            clock_rate,
+            video,
+            sets: ParameterSets::default(),
             first: None,
             next_seq: 0,
             clock: ClockMap::new(address.clock_bound),
@@ -119,15 +125,27 @@ impl RtspSource {
         let first = *self.first.get_or_insert(frame.timestamp().timestamp());
         let media_time = self.ticks(frame.timestamp().timestamp() - first);
         let (captured_at, clock) = self.clock.unit(media_time, arrived_at);
-        let loss = frame.loss() > 0;
+        let (loss, changes) = (frame.loss() > 0, frame.has_new_parameters());
+        if changes || self.next_seq == 0 {
+            self.observe_parameter_sets();
+        }
         let mut unit = AccessUnit::from_annex_b(frame.into_data(), media_time.0, media_time.0);
-        // The RTSP library puts parameter sets before IDR pictures alone, and packets lost before one may have been its
-        // own first ones.
-        unit.key = unit.is_idr();
+        // Packets lost before a key frame may have been its own first ones.
         unit.key &= !loss || begins_with_first_slice(&unit.data);
+        if unit.key || changes {
+            unit = unit.with_parameter_sets(&self.sets);
+        }
         let seq = self.next_seq;
         self.next_seq += 1;
         Ok(Arrival { seq, captured_at, clock, loss, unit })
+    }
+
+    /// Keeps the parameter sets that the RTSP library has now: it takes all out of the units, remembers one of each kind,
+    /// and puts those before IDR pictures alone.
+    fn observe_parameter_sets(&mut self) {
+        if let Some(ParametersRef::Video(video)) = self.session.streams()[self.video].parameters() {
+            nal_units(video.extra_data()).for_each(|nal| self.sets.observe(nal));
+        }
     }
 
     fn report(&mut self, packet: &ReceivedCompoundPacket) {
@@ -209,21 +227,20 @@ impl From<retina::Error> for NotBegun {
     }
 }
 
-/// Has a camera play: gives the session, and the ticks of its clock in a second.
-async fn begin(url: &Url, sessions: &Sessions) -> Result<(Demuxed, i64), NotBegun> {
+/// Has a camera play: gives the session, and which of its streams is the video.
+async fn begin(url: &Url, sessions: &Sessions) -> Result<(Demuxed, usize), NotBegun> {
     let options = SessionOptions::default()
         .user_agent(concat!("millrace/", env!("CARGO_PKG_VERSION")).to_owned())
         .session_group(Arc::clone(&sessions.0));
     let mut session = Session::describe(url.clone(), options).await?;
     let video = choose_video(&session).map_err(NotBegun::Unfit)?;
-    let clock_rate = i64::from(session.streams()[video].clock_rate_hz()).max(1);
     // Whatever the camera does, from the relay it comes by TCP.
     let setup = SetupOptions::default()
         .transport(Transport::Tcp(TcpTransportOptions::default()))
         .frame_format(FrameFormat::SIMPLE);
     session.setup(video, setup).await?;
     let playing = session.play(PlayOptions::default()).await?;
-    Ok((playing.demuxed()?, clock_rate))
+    Ok((playing.demuxed()?, video))
 }
 
 /// Why a session ended: the bound that was broken, if it was, is the cause of what the library says.

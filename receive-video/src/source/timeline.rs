@@ -75,9 +75,7 @@ impl TimelineSource {
         }
     }
 
-    fn arrival(&mut self, mut unit: AccessUnit) -> Arrival {
-        // What follows another key frame may refer to what came before it: groups begin at IDR pictures.
-        unit.key = unit.is_idr();
+    fn arrival(&mut self, unit: AccessUnit) -> Arrival {
         let seq = self.next_seq;
         self.next_seq += 1;
         let captured_at = self.began_at.after(MediaTime(unit.pts));

@@ -90,16 +90,19 @@ impl EpochWork {
             return bundles;
         }
         if overloaded || arrival.loss || self.sampler.in_trouble() {
-            self.break_runs(now, &mut bundles);
+            let reason = if overloaded { reason::OVERLOAD } else { reason::AFTER_LOSS };
+            self.break_runs(reason, now, &mut bundles);
         }
         let (seq, media_time) = (arrival.seq, arrival.media_time());
         let Arrival { captured_at, clock, loss, unit, .. } = arrival;
         self.stamps.insert(seq, Stamp { seq, media_time, captured_at, clock });
+        let open = unit.key && !unit.is_idr();
+        let meta = UnitMeta { seq, time: media_time, key: unit.key, open, loss };
+        let begins = self.sampler.begins(&meta);
         if unit.key {
-            self.begin_group(unit.sps().and_then(Result::ok));
+            self.meet_key_frame(unit.sps().and_then(Result::ok), begins);
         }
-        let meta = UnitMeta { seq, time: media_time, key: unit.key, loss };
-        if unit.key {
+        if begins {
             // The decoder is about to forget the group before; what is found wrong with that group's last
             // pictures must not spoil the new one.
             self.settle_held(now, &mut bundles);
@@ -108,7 +111,7 @@ impl EpochWork {
         if unit.key {
             self.key_frame = Some((seq, unit.data.clone()));
         }
-        if self.needs_decoder(unit.key) && self.decoder.push(seq, unit).is_err() {
+        if self.needs_decoder(unit.key) && self.decoder.push(seq, unit, begins).is_err() {
             settled.extend(self.sampler.spoil());
         }
         self.settle_all(settled, now, &mut bundles);
@@ -163,8 +166,8 @@ impl EpochWork {
     }
 
     /// Settles what is before a hole: no run may span it.
-    fn break_runs(&mut self, now: Instant, bundles: &mut Vec<LaneBundle>) {
-        let settled = self.sampler.interrupt();
+    fn break_runs(&mut self, reason: &'static str, now: Instant, bundles: &mut Vec<LaneBundle>) {
+        let settled = self.sampler.interrupt(reason);
         self.settle_all(settled, now, bundles);
         self.lanes.iter_mut().for_each(Lane::forget);
     }
@@ -185,9 +188,9 @@ impl EpochWork {
         self.lanes.iter_mut().for_each(|lane| lane.books.receive(n));
     }
 
-    fn begin_group(&mut self, sps: Option<Sps>) {
+    fn meet_key_frame(&mut self, sps: Option<Sps>, begins: bool) {
         self.size = sps.as_ref().map(|sps| (sps.width, sps.height));
-        let Some(sps) = sps else { return };
+        let Some(sps) = sps.filter(|_| begins) else { return };
         let depth = if sps.profile == BASELINE { Some(0) } else { sps.reorder };
         self.sampler.declare_reorder(depth);
     }

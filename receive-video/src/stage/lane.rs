@@ -117,7 +117,7 @@ mod tests {
         let mut batches = Vec::new();
         for (seq, n) in (0..).zip(decode_order) {
             let (time, key) = (MediaTime(n * 3_600), n % GROUP == 0);
-            batches.push(sampler.push(UnitMeta { seq, time, key, loss: false }));
+            batches.push(sampler.push(UnitMeta { seq, time, key, open: false, loss: false }));
         }
         batches.push(sampler.finish());
         let mut runs = Vec::new();

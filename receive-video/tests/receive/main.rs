@@ -8,8 +8,10 @@
 
 mod cameras;
 mod crash;
+mod encoded;
 mod faults;
 mod files;
+mod groups;
 mod gstreamer;
 mod hostile;
 mod shipping;

@@ -1,0 +1,103 @@
+//! Streams whose groups begin at other pictures than IDR ones: open groups, and pictures refreshed little by little.
+
+use fake_camera::{Fault, Feed};
+use media::AccessUnit;
+use media::h264::{Decoder as _, OpenH264Decoder};
+
+use crate::cameras::{serve, site};
+use crate::encoded::{PICTURES, x264};
+use crate::site::{Got, Site};
+
+/// A key frame a second, of which the first alone is an IDR picture.
+const OPEN_GOP: [&str; 2] =
+    ["-x264-params", "open-gop=1:keyint=25:min-keyint=25:scenecut=0:bframes=3:repeat-headers=1"];
+const INTRA_REFRESH: [&str; 2] =
+    ["-x264-params", "intra-refresh=1:keyint=25:bframes=0:repeat-headers=1"];
+
+/// Checks that pictures are those that their media times say; the clip goes round.
+fn check_numbers(frames: &[Got]) {
+    for two in frames.windows(2).filter(|two| two[0].epoch == two[1].epoch) {
+        let ticks = two[1].entry.media_time.0 - two[0].entry.media_time.0;
+        assert!(ticks > 0, "{two:?}");
+        let (apart, told) = (two[1].number() - two[0].number(), (ticks + 1_800) / 3_600);
+        assert_eq!(apart.rem_euclid(PICTURES), told.rem_euclid(PICTURES), "{two:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_picture_and_every_key_frame_of_open_groups_in_a_file_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = x264(folder.path(), &OPEN_GOP) else { return };
+    let site = Site::new(&format!(
+        "[streams.clip]\nurl = \"file:{}\"\n\
+         [models.all]\nalgorithm = \"circles\"\nsample = {{ every = \"40ms\", pick = \"exact\" }}\n\
+         [models.keys]\nalgorithm = \"circles\"\nsample = {{ every = \"1s\" }}\n\
+         [models.raw]\nalgorithm = \"circles\"\nsample = {{ every = \"1s\", encode = \"h264\" }}",
+        clip.display()
+    ));
+    site.run().await.unwrap();
+    let numbers = |frames: &[Got]| frames.iter().map(Got::number).collect::<Vec<_>>();
+    assert_eq!(numbers(&site.frames("all").await), (0..PICTURES).collect::<Vec<_>>());
+    let seconds: Vec<i64> = (0..8).map(|second| second * 25).collect();
+    assert_eq!(numbers(&site.frames("keys").await), seconds);
+    let raw = site.frames("raw").await;
+    assert_eq!(raw.len(), 8);
+    for frame in raw {
+        let mut decoder = OpenH264Decoder::new(1 << 24).unwrap();
+        let unit = AccessUnit::from_annex_b(frame.bytes, 1, 1);
+        let mut pictures = decoder.decode(&unit).unwrap();
+        pictures.extend(decoder.flush().unwrap());
+        assert_eq!((pictures.len(), pictures[0].width()), (1, 320));
+    }
+    assert!(site.audit("clip").accounts.iter().all(|account| account.account.closes()));
+}
+
+#[tokio::test]
+async fn key_frames_of_open_groups_are_taken_without_the_pictures_between_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = x264(folder.path(), &OPEN_GOP) else { return };
+    let site = Site::new(&format!(
+        "[streams.clip]\nurl = \"file:{}\"\n\
+         [models.keys]\nalgorithm = \"circles\"\nsample = {{ every = \"1s\" }}",
+        clip.display()
+    ));
+    site.run().await.unwrap();
+    let numbers: Vec<i64> = site.frames("keys").await.iter().map(Got::number).collect();
+    assert_eq!(numbers, (0..8).map(|second| second * 25).collect::<Vec<_>>());
+    assert_eq!(site.account("clip").account.skipped["not-key"], 192);
+}
+
+#[tokio::test]
+async fn a_camera_of_open_groups_comes_back_at_the_next_one_after_a_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = x264(folder.path(), &OPEN_GOP) else { return };
+    let camera = serve(Feed::file(clip)).await;
+    let site =
+        site(&camera.url("gate"), "", "every = \"40ms\", pick = \"exact\", max_delay = \"100ms\"");
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken > 10).await;
+    camera.set_fault("gate", &Fault::Lose { rate: 0.03 }).unwrap();
+    running.until("gate", "frames", |status| status.taken > 150).await;
+    running.stop().await.unwrap();
+    // 200 pictures have one IDR picture, and no key frame for three seconds would have ended the epoch.
+    let account = site.account("gate").account;
+    assert!(account.skipped["after-loss"] > 0 && account.undecodable == 0, "{account:?}");
+    assert!(site.events("gate").is_empty(), "{:?}", site.events("gate"));
+    check_numbers(&site.frames("eye").await);
+}
+
+#[tokio::test]
+async fn all_pictures_of_an_intra_refresh_are_taken_and_what_it_lacks_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = x264(folder.path(), &INTRA_REFRESH) else { return };
+    let site = Site::new(&format!(
+        "[streams.gate]\nurl = \"file:{}\"\n\
+         [models.eye]\nalgorithm = \"circles\"\nsample = {{ every = \"40ms\", pick = \"exact\" }}",
+        clip.display()
+    ));
+    site.run().await.unwrap();
+    let numbers: Vec<i64> = site.frames("eye").await.iter().map(Got::number).collect();
+    assert_eq!(numbers, (0..PICTURES).collect::<Vec<_>>());
+    let kinds: Vec<String> = site.events("gate").into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, ["intra-refresh"]);
+}
