@@ -52,6 +52,11 @@ pub enum Fault {
     },
     /// Sends all pictures but the key frames.
     NoKeyFrames,
+    /// Marks more packets than its last one as the end of a picture.
+    Mark {
+        /// Which ones.
+        every: Marked,
+    },
     /// Describes the stream wrongly.
     WrongSdp(SdpFault),
     /// Answers DESCRIBE with a status.
@@ -74,6 +79,16 @@ pub enum JumpingClock {
     /// Both of them.
     #[default]
     Both,
+}
+
+/// Which packets are marked as the last of their picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Marked {
+    /// All of them.
+    Packet,
+    /// Those that end a slice.
+    Slice,
 }
 
 /// What is wrong with the session description.
@@ -107,6 +122,7 @@ pub struct Faults {
     pub rtp_jump_seconds: f64,
     pub ntp_jump_seconds: f64,
     pub no_key_frames: bool,
+    pub mark: Option<Marked>,
     pub wrong_sdp: Option<SdpFault>,
     pub status: Option<u16>,
     pub unauthorized: bool,
@@ -141,6 +157,7 @@ impl Faults {
             }
             Fault::Jump { seconds: s, clock } => self.jump(*s, *clock)?,
             Fault::NoKeyFrames => self.no_key_frames = true,
+            Fault::Mark { every } => self.mark = Some(*every),
             Fault::WrongSdp(wrong) if *wrong == SdpFault::default() => {
                 return Err(FaultError::new("wrong-sdp names nothing to be wrong"));
             }
@@ -215,6 +232,7 @@ mod tests {
                 Fault::Jump { seconds: -5.0, clock: JumpingClock::Ntp },
             ),
             (r#"{"kind":"no-key-frames"}"#, Fault::NoKeyFrames),
+            (r#"{"kind":"mark","every":"slice"}"#, Fault::Mark { every: Marked::Slice }),
             (
                 r#"{"kind":"wrong-sdp","codec":"H265"}"#,
                 Fault::WrongSdp(SdpFault { codec: Some("H265".into()), ..SdpFault::default() }),

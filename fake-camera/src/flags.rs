@@ -38,7 +38,7 @@ pub(crate) struct Flags {
 
     /// A fault to start with: NAME=KIND[:KEY=VALUE,…], as in gate=lose:rate=0.02 or
     /// gate=wrong-sdp:codec=H265. Kinds: refuse, close, freeze, lose, reorder, corrupt, resolution,
-    /// jump, no-key-frames, wrong-sdp, status, unauthorized.
+    /// jump, no-key-frames, mark, wrong-sdp, status, unauthorized.
     #[arg(long = "fault", value_name = "NAME=FAULT")]
     faults: Vec<String>,
 

@@ -25,5 +25,5 @@ mod viewer;
 
 pub use config::{AuthScheme, CameraConfig, Feed, Login, SceneSource, Source, Transports};
 pub use error::{FaultError, SourceError, StartError};
-pub use fault::{Fault, Faults, JumpingClock, SdpFault};
+pub use fault::{Fault, Faults, JumpingClock, Marked, SdpFault};
 pub use server::{CameraStatus, FakeCamera};

@@ -8,9 +8,9 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
 use crate::camera::{Attendance, Camera, LiveUnit};
-use crate::fault::Faults;
+use crate::fault::{Faults, Marked};
 use crate::impair::Line;
-use crate::rtp::{NtpTime, Numbering};
+use crate::rtp::{NtpTime, Numbering, Payload};
 
 /// From one sender report to the next; the first goes out before the first packet.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
@@ -79,8 +79,12 @@ impl Viewer {
         if !self.gets(unit, &faults) {
             return Vec::new();
         }
-        let payloads = unit.payloads.iter();
-        let packets = payloads.map(|p| self.numbering.packet(p, unit.timestamp)).collect();
+        let packet = |payload: &Payload| {
+            let marker = payload.marker || faults.mark.is_some_and(|every| every.marks(payload));
+            let payload = Payload { marker, ..payload.clone() };
+            self.numbering.packet(&payload, unit.timestamp)
+        };
+        let packets = unit.payloads.iter().map(packet).collect();
         let lost = self.line.lost();
         let packets = self.line.pass(packets, &faults);
         let counters = &self.camera().counters;
@@ -97,5 +101,12 @@ impl Viewer {
         }
         let hidden = faults.no_key_frames && unit.key;
         !self.wants_key && !hidden
+    }
+}
+
+impl Marked {
+    /// Whether a payload is one of those that are marked.
+    fn marks(self, payload: &Payload) -> bool {
+        self == Self::Packet || payload.ends_slice()
     }
 }

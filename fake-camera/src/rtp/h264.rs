@@ -17,6 +17,19 @@ pub(crate) struct Payload {
     pub(crate) marker: bool,
 }
 
+impl Payload {
+    /// Whether a slice ends with it.
+    pub(crate) fn ends_slice(&self) -> bool {
+        match self.bytes[..] {
+            [indicator, header, ..] if indicator & NAL_TYPE == FU_A => {
+                header & FU_END != 0 && matches!(header & NAL_TYPE, 1..=5)
+            }
+            [header, ..] => matches!(header & NAL_TYPE, 1..=5),
+            [] => false,
+        }
+    }
+}
+
 /// Packs one access unit's NAL units (without start codes) into payloads of at most `max` bytes.
 pub(crate) fn packetise(nals: &[Bytes], max: usize) -> Vec<Payload> {
     let mut payloads = Vec::new();

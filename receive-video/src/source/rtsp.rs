@@ -125,13 +125,14 @@ impl RtspSource {
         let first = *self.first.get_or_insert(frame.timestamp().timestamp());
         let media_time = self.ticks(frame.timestamp().timestamp() - first);
         let (captured_at, clock) = self.clock.unit(media_time, arrived_at);
-        let (loss, changes) = (frame.loss() > 0, frame.has_new_parameters());
+        let changes = frame.has_new_parameters();
+        let loss = frame.loss() > 0 || begins_in_mid_picture(frame.data());
         if changes || self.next_seq == 0 {
             self.observe_parameter_sets();
         }
         let mut unit = AccessUnit::from_annex_b(frame.into_data(), media_time.0, media_time.0);
         // Packets lost before a key frame may have been its own first ones.
-        unit.key &= !loss || begins_with_first_slice(&unit.data);
+        unit.key &= !begins_in_mid_picture(&unit.data);
         if unit.key || changes {
             unit = unit.with_parameter_sets(&self.sets);
         }
@@ -269,11 +270,11 @@ fn wall(context: &retina::PacketContext) -> CaptureTime {
     CaptureTime::from_system(SystemTime::from(context.received_wall()))
 }
 
-/// Tells whether the first slice is a picture's first: `first_mb_in_slice` is 0, coded as a single 1 bit (ITU-T H.264
-/// §7.3.3, §9.1).
-fn begins_with_first_slice(annex_b: &[u8]) -> bool {
+/// Tells whether the first slice is not a picture's first, whose `first_mb_in_slice` is 0, coded as a single 1 bit
+/// (ITU-T H.264 §7.3.3, §9.1).
+fn begins_in_mid_picture(annex_b: &[u8]) -> bool {
     let first = nal_units(annex_b).find(|nal| nal.is_slice());
-    first.and_then(|nal| nal.bytes().get(1).copied()).is_some_and(|byte| byte & 0x80 != 0)
+    first.is_some_and(|nal| nal.bytes().get(1).is_none_or(|byte| byte & 0x80 == 0))
 }
 
 #[cfg(test)]
@@ -312,8 +313,8 @@ mod tests {
 
     #[test]
     fn a_key_frame_without_its_first_slice_is_none() {
-        assert!(begins_with_first_slice(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88]));
-        assert!(!begins_with_first_slice(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x28]));
-        assert!(!begins_with_first_slice(&[0, 0, 1, 0x67, 1]));
+        assert!(!begins_in_mid_picture(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x88]));
+        assert!(begins_in_mid_picture(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 0x28]));
+        assert!(!begins_in_mid_picture(&[0, 0, 1, 0x67, 1]));
     }
 }

@@ -1,6 +1,7 @@
-//! Streams whose groups begin at other pictures than IDR ones: open groups, and pictures refreshed little by little.
+//! Streams whose groups begin at other pictures than IDR ones, open groups and pictures refreshed little by little; and
+//! pictures of several slices.
 
-use fake_camera::{Fault, Feed};
+use fake_camera::{Fault, Feed, Marked};
 use media::AccessUnit;
 use media::h264::{Decoder as _, OpenH264Decoder};
 
@@ -100,4 +101,43 @@ async fn all_pictures_of_an_intra_refresh_are_taken_and_what_it_lacks_is_told() 
     assert_eq!(numbers, (0..PICTURES).collect::<Vec<_>>());
     let kinds: Vec<String> = site.events("gate").into_iter().map(|event| event.kind).collect();
     assert_eq!(kinds, ["intra-refresh"]);
+}
+
+#[tokio::test]
+async fn slices_that_are_each_marked_as_the_end_of_a_picture_are_one_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let slices = ["-x264-params", "slices=4:keyint=25:scenecut=0:bframes=0"];
+    let Some(clip) = x264(folder.path(), &slices) else { return };
+    for every in [Marked::Slice, Marked::Packet] {
+        for transport in ["tcp", "udp"] {
+            let camera = serve(Feed::file(&clip).fault(Fault::Mark { every })).await;
+            let stream = format!("transport = \"{transport}\"");
+            let site = site(&camera.url("gate"), &stream, "every = \"40ms\", pick = \"exact\"");
+            let running = site.start();
+            running.until("gate", "frames", |status| status.taken >= 60).await;
+            running.stop().await.unwrap();
+            let account = site.account("gate").account;
+            assert_eq!(account.taken, account.received, "{every:?}, {transport}: {account:?}");
+            let kinds: Vec<String> =
+                site.events("gate").into_iter().map(|event| event.kind).collect();
+            assert_eq!(kinds, ["marker-bits"], "{every:?}, {transport}");
+            check_numbers(&site.frames("eye").await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn slices_of_pictures_that_are_marked_once_cost_no_delay_and_no_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let slices = ["-x264-params", "slices=4:keyint=25:scenecut=0:bframes=0"];
+    let Some(clip) = x264(folder.path(), &slices) else { return };
+    let camera = serve(Feed::file(&clip)).await;
+    let site = site(&camera.url("gate"), "", "every = \"40ms\", pick = \"exact\"");
+    let running = site.start();
+    running.until("gate", "frames", |status| status.taken >= 60).await;
+    running.stop().await.unwrap();
+    let account = site.account("gate").account;
+    assert_eq!(account.taken, account.received, "{account:?}");
+    assert!(site.events("gate").is_empty());
+    check_numbers(&site.frames("eye").await);
 }

@@ -15,8 +15,11 @@ use super::conversation::{Conversation, Step};
 use super::framing::{Framing, Item};
 use super::head::Head;
 use super::login::Login;
+use super::marker::{Ends, Told};
 use super::pace::Pace;
+use super::payload::Part;
 use super::reorder::Reorder;
+use super::rtp::Rtp;
 use super::udp::UdpPair;
 use super::urls::Prefix;
 use super::video::{Unfit, Video};
@@ -28,6 +31,10 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 const GREETING: Duration = Duration::from_secs(1);
 /// Datagrams taken at once.
 const DATAGRAMS: usize = 64;
+/// Bytes before an interleaved packet.
+const INTERLEAVED: usize = 4;
+/// The bit of an RTP packet's second byte that marks the last of its picture (RFC 6184 §5.1).
+const MARKER: u8 = 0x80;
 /// The largest datagram.
 const DATAGRAM: usize = 65_536;
 
@@ -38,6 +45,7 @@ pub(super) struct Link {
     conversation: Conversation,
     prefix: Prefix,
     video: Video,
+    ends: Ends<Bytes>,
     pace: Pace,
     /// When the camera may be read again.
     ready_at: Instant,
@@ -47,6 +55,7 @@ pub(super) struct Link {
     notes: Notes,
     told_foreign: bool,
     told_damaged: bool,
+    told_markers: bool,
 }
 
 /// Ports for a camera that sends by UDP.
@@ -97,6 +106,7 @@ impl Link {
             conversation: Conversation::new(prefix.clone(), address.url.clone(), login, ports),
             prefix,
             video: Video::new(now),
+            ends: Ends::default(),
             pace: Pace::new(now),
             ready_at: now,
             udp,
@@ -104,6 +114,7 @@ impl Link {
             notes,
             told_foreign: false,
             told_damaged: false,
+            told_markers: false,
         })
     }
 
@@ -142,6 +153,7 @@ impl Link {
         let waits = [
             (!may_read).then_some(self.ready_at),
             self.udp.as_ref().and_then(|udp| udp.reorder.deadline()),
+            self.ends.deadline(),
         ];
         let wake = waits.into_iter().flatten().min();
         let udp = self.udp.as_ref().filter(|_| may_read && self.conversation.is_playing());
@@ -244,11 +256,35 @@ impl Link {
         }
     }
 
-    fn pass_rtp(&mut self, packet: &[u8]) -> Result<(), Breach> {
-        match self.video.pass(packet)? {
-            Ok(cost) => self.pass(|(rtp, _)| rtp, packet, cost),
-            Err(unfit) => self.leave_out(packet, unfit),
+    fn pass_rtp(&mut self, packet: &Bytes) -> Result<(), Breach> {
+        let Some(Rtp { timestamp, marker, payload, .. }) = Rtp::parse(packet) else {
+            return self.leave_out(packet, Unfit::Damaged);
+        };
+        let (told, mut ready) = (Told { timestamp, marker, part: Part::of(payload) }, Vec::new());
+        self.ends.push(told, packet.clone(), now(), |packet, ends| ready.push((packet, ends)));
+        if self.ends.are_wrong() {
+            self.notes.once(
+                "marker-bits",
+                "it marks packets in mid-picture as the last ones of their picture: pictures are taken to end where \
+                 timestamps change, and come one picture later",
+                &mut self.told_markers,
+            );
         }
+        ready.iter().try_for_each(|(packet, ends)| self.pass_marked(packet, *ends))
+    }
+
+    /// Passes an RTP packet on that is marked as the last of its picture, or is not.
+    fn pass_marked(&mut self, packet: &Bytes, ends: bool) -> Result<(), Breach> {
+        let cost = match self.video.pass(packet, ends)? {
+            Ok(cost) => cost,
+            Err(unfit) => return self.leave_out(packet, unfit),
+        };
+        let begins = self.outbox.len();
+        self.pass(|(rtp, _)| rtp, packet, cost)?;
+        if let Some(second) = self.outbox.get_mut(begins + INTERLEAVED + 1) {
+            *second = *second & !MARKER | if ends { MARKER } else { 0 };
+        }
+        Ok(())
     }
 
     fn pass_rtcp(&mut self, packet: &[u8]) -> Result<(), Breach> {
@@ -333,7 +369,10 @@ impl Link {
         if let Some(udp) = &mut self.udp {
             udp.reorder.expire(now(), |packet| ready.push(packet));
         }
-        self.pass_all(&ready)
+        self.pass_all(&ready)?;
+        let mut waited = None;
+        self.ends.expire(now(), |packet, ends| waited = Some((packet, ends)));
+        waited.map_or(Ok(()), |(packet, ends)| self.pass_marked(&packet, ends))
     }
 }
 

@@ -3,10 +3,10 @@
 //! The library opens its connection itself, bounds neither a message nor an access unit, and reads what does not end
 //! anew at each read. So it is given an address on this machine, behind which everything that a camera sends has its
 //! bound ([`breach`]); what breaks one ends the session with an error that says which. The relay also does what the
-//! library cannot: it proves the login, which the library never gets, follows redirects, and puts packets that come
-//! by UDP in order.
+//! library cannot: it proves the login, which the library never gets, follows redirects, puts packets that come by
+//! UDP in order, and leaves out marks in mid-picture.
 //!
-//! `framing`, `conversation`, `video`, `reorder` and `pace` decide without I/O; `link` holds the sockets.
+//! `framing`, `conversation`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link` holds the sockets.
 
 mod breach;
 mod conversation;
@@ -14,6 +14,7 @@ mod framing;
 mod head;
 mod link;
 mod login;
+mod marker;
 mod pace;
 mod payload;
 mod reorder;

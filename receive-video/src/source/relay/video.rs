@@ -58,14 +58,19 @@ impl Video {
         if is_gone { Err(Breach::OtherVoice) } else { Ok(Err(Unfit::Foreign)) }
     }
 
-    /// Looks into an RTP packet whose turn it is; gives what it costs its reader, in bytes.
+    /// Looks into an RTP packet whose turn it is, and which ends its picture or does not; gives what it costs its reader,
+    /// in bytes.
     ///
     /// # Errors
     /// Its access unit is too large.
-    pub(super) fn pass(&mut self, packet: &[u8]) -> Result<Result<usize, Unfit>, Breach> {
+    pub(super) fn pass(
+        &mut self,
+        packet: &[u8],
+        ends: bool,
+    ) -> Result<Result<usize, Unfit>, Breach> {
         let Some(rtp) = Rtp::parse(packet) else { return Ok(Err(Unfit::Damaged)) };
         match units_begun(rtp.payload) {
-            Some(nals) => self.count(&rtp, nals).map(Ok),
+            Some(nals) => self.count(&rtp, nals, ends).map(Ok),
             None => Ok(Err(Unfit::Damaged)),
         }
     }
@@ -81,7 +86,7 @@ impl Video {
     }
 
     /// Counts a packet; gives what it costs.
-    fn count(&mut self, rtp: &Rtp<'_>, nals: usize) -> Result<usize, Breach> {
+    fn count(&mut self, rtp: &Rtp<'_>, nals: usize, ends: bool) -> Result<usize, Breach> {
         let begins = self.unit.replace(rtp.timestamp) != Some(rtp.timestamp);
         if begins {
             (self.bytes, self.nals) = (0, 0);
@@ -95,7 +100,7 @@ impl Video {
         if self.nals > MAX_NALS {
             return Err(Breach::ManyNals);
         }
-        if rtp.marker {
+        if ends {
             self.unit = None;
         }
         let unit = if begins { LEAST_UNIT } else { 0 };
@@ -134,9 +139,9 @@ mod tests {
     fn tiny_nal_units_without_end_are_refused_at_their_bound() {
         let mut video = Video::new(Instant::now());
         let many = [&[0x78][..], &[0, 1, 6].repeat(300)].concat();
-        let passed = (0..).take_while(|_| video.pass(&packet(1, 0, &many)).is_ok()).count();
+        let passed = (0..).take_while(|_| video.pass(&packet(1, 0, &many), false).is_ok()).count();
         assert_eq!(passed, MAX_NALS / 300);
-        assert_eq!(video.pass(&packet(1, 0, &many)), Err(Breach::ManyNals));
+        assert_eq!(video.pass(&packet(1, 0, &many), false), Err(Breach::ManyNals));
     }
 
     #[test]
@@ -144,7 +149,7 @@ mod tests {
         for len in [1, 1_400] {
             let mut video = Video::new(Instant::now());
             let part = [&[0x7c, 0x05][..], &vec![7; len]].concat();
-            let refused = (0..).find_map(|_| video.pass(&packet(1, 0, &part)).err());
+            let refused = (0..).find_map(|_| video.pass(&packet(1, 0, &part), false).err());
             assert_eq!(refused, Some(Breach::LargeUnit));
         }
     }
@@ -152,7 +157,7 @@ mod tests {
     #[test]
     fn small_units_cost_more_than_their_bytes() {
         let mut video = Video::new(Instant::now());
-        let mut cost = || video.pass(&packet(1, 0, &[0x41; 9])).unwrap().unwrap();
+        let mut cost = || video.pass(&packet(1, 0, &[0x41; 9]), false).unwrap().unwrap();
         assert_eq!((cost(), cost()), (LEAST_UNIT, LEAST_NAL));
     }
 }
