@@ -5,6 +5,7 @@
 //! queue/<model>.sqlite          one queue per model, its dead letters with it
 //! spool/<stream>.sqlite, .lock  what a receiver could not hand on yet, and who receives the stream
 //! table/buffer.sqlite           accepted rows on their way to files, and the list of the files
+//! table/filing.lock, reading.lock  who moves rows into files, and who reads the files
 //! table/detections/dt=…/hour=…/ the rows as Parquet
 //! ```
 

@@ -21,7 +21,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::object_store::local::LocalFileSystem;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
-use services::delivery::{arrow_schema, table_schema};
+use services::delivery::{Reading, arrow_schema, table_schema};
 
 use crate::files::{FiledRows, PARTITION_COLUMNS};
 
@@ -33,14 +33,18 @@ pub(crate) struct Detections {
     files: Vec<FiledRows>,
     store: Option<Arc<LocalFileSystem>>,
     buffered: RecordBatch,
+    /// Keeps the files where they are until the query has ended.
+    _reading: Option<Arc<Reading>>,
 }
 
 impl Detections {
-    /// The rows of `files`, which are in `store`, and `buffered`; the latter has the columns of [`table_schema`].
+    /// The rows of `files`, which are in `store` and stay there by `reading`, and `buffered`; the latter has the columns of
+    /// [`table_schema`].
     pub(crate) fn new(
         files: Vec<FiledRows>,
         store: Option<LocalFileSystem>,
         buffered: RecordBatch,
+        reading: Option<Arc<Reading>>,
     ) -> Self {
         let schema = table_schema();
         let partition_columns = PARTITION_COLUMNS
@@ -48,7 +52,14 @@ impl Detections {
             .filter_map(|name| schema.column_with_name(name))
             .map(|(index, _)| Arc::clone(&schema.fields()[index]))
             .collect();
-        Self { schema, partition_columns, files, store: store.map(Arc::new), buffered }
+        Self {
+            schema,
+            partition_columns,
+            files,
+            store: store.map(Arc::new),
+            buffered,
+            _reading: reading,
+        }
     }
 
     /// Where the files are, if there are any.

@@ -217,14 +217,14 @@ impl Moment {
     }
 
     fn detections(&self) -> Result<(Detections, Vec<PathBuf>, Vec<Gap>), PortError> {
-        let Snapshot { files, buffered, gaps } = self.snapshot()?;
+        let Snapshot { files, buffered, gaps, reading } = self.snapshot()?;
         let folder = self.buffer.parent().unwrap_or(Path::new("."));
         let root = std::path::absolute(folder)
             .map_err(|error| PortError::io(format!("make path {folder:?} absolute"), error))?;
         let look = |path: &PathBuf| FiledRows::look(&root, path);
         let filed = files.iter().map(look).collect::<Result<Vec<_>, _>>()?;
         let store = if filed.is_empty() { None } else { Some(store(&root)?) };
-        Ok((Detections::new(filed, store, buffered), files, gaps))
+        Ok((Detections::new(filed, store, buffered, reading), files, gaps))
     }
 
     fn snapshot(&self) -> Result<Snapshot, PortError> {
@@ -240,7 +240,7 @@ impl Moment {
 
 fn nothing_yet() -> Snapshot {
     let buffered = RecordBatch::new_empty(table_schema());
-    Snapshot { files: Vec::new(), buffered, gaps: Vec::new() }
+    Snapshot { files: Vec::new(), buffered, gaps: Vec::new(), reading: None }
 }
 
 /// Reads the text and takes it when it is one question.

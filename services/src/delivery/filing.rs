@@ -12,7 +12,12 @@
 //! there with the batch's rows is taken as it is. No file is ever replaced: one of other rows keeps its place, and
 //! the batch draws another name. What lists the table by the buffer ([`snapshot`](super::snapshot())) sees a row once
 //! at any moment.
+//!
+//! Beside that the files are tended: those of past hours are put [together](compaction), and those that have left the table
+//! are [removed](sweep).
 
+mod compaction;
+mod sweep;
 mod work;
 
 use std::convert::Infallible;
@@ -21,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use self::work::Work;
 use super::buffer::OpenHour;
@@ -32,6 +38,8 @@ use crate::time::CaptureTime;
 
 /// How often the buffer is looked at, when all is well.
 const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked for files to put together and for files to remove.
+const TEND: Duration = Duration::from_secs(60);
 /// The longest that filing may hold up an end.
 const LAST_PASS: Duration = Duration::from_secs(3);
 /// How often it is looked at, at least, when filing fails.
@@ -73,6 +81,17 @@ pub struct Filed {
     pub rows: u64,
 }
 
+/// What was done for the table's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Files that others were put together in.
+    pub made: u64,
+    /// Files that left the table with that: their rows are in the files that were made.
+    pub left: u64,
+    /// Files that had left, and are removed.
+    pub removed: u64,
+}
+
 /// Files the rows of one buffer.
 ///
 /// Any number of them may exist, in any number of processes: an OS lock lets one work at a time.
@@ -90,13 +109,15 @@ impl Filer {
         Ok(Self { work: Arc::new(Work::open(table, policy, clock)?) })
     }
 
-    /// Files what is due, and what a crash left half filed, while `work` delivers rows; then all rows, so that whoever
-    /// reads the files alone finds them. What that has no time for stays buffered: it is durable.
+    /// Files what is due, and what a crash left half filed, and [tends](Self::tend) the files, while `work` delivers rows;
+    /// then files all rows, so that whoever reads the files alone finds them. What that has no time for stays buffered: it
+    /// is durable.
     pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
         let done = tokio::select! {
             biased;
             done = work => done,
             never = self.file_when_due() => match never {},
+            never = self.tend_often() => match never {},
         };
         match timeout(LAST_PASS, self.file_all()).await {
             Ok(Ok(_)) => {}
@@ -123,6 +144,48 @@ impl Filer {
             }
             tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn tend_often(&self) -> Infallible {
+        loop {
+            match self.tend().await {
+                Ok(done) if done == Tended::default() => {}
+                Ok(Tended { made, left, removed }) => {
+                    tracing::info!(
+                        made,
+                        left,
+                        removed,
+                        "put files of hours that are over together"
+                    );
+                }
+                Err(error) => tracing::warn!(%error, "tending the files of rows failed"),
+            }
+            tokio::time::sleep(TEND).await;
+        }
+    }
+
+    /// Puts the small files of hours that are over together, and removes files that have left the table and that nobody
+    /// reads. Leaves off between two files while another process files, and soon after this is dropped.
+    ///
+    /// # Errors
+    /// When a file cannot be written or removed; every row is in the table as before.
+    pub async fn tend(&self) -> Result<Tended, PortError> {
+        let stop = CancellationToken::new();
+        let _stop_when_dropped = stop.clone().drop_guard();
+        self.blocking(move |work| {
+            let mut done = Tended::default();
+            while let Some(_lock) = FilingLock::try_take(&work.table)? {
+                let left = work.compact_one(&stop)?;
+                done.removed += work.sweep()?;
+                if left == 0 {
+                    break;
+                }
+                done.left += left;
+                done.made += 1;
+            }
+            Ok(done)
+        })
+        .await
     }
 
     /// Files what is due now. Does nothing while another process files.
@@ -152,10 +215,10 @@ impl Filer {
         .await
     }
 
-    async fn blocking(
+    async fn blocking<T: Send + 'static>(
         &self,
-        pass: impl FnOnce(&Work) -> Result<Filed, PortError> + Send + 'static,
-    ) -> Result<Filed, PortError> {
+        pass: impl FnOnce(&Work) -> Result<T, PortError> + Send + 'static,
+    ) -> Result<T, PortError> {
         let work = Arc::clone(&self.work);
         let attempt = || self.work.database.attempt("file rows of");
         sqlite::blocking(attempt, move || pass(&work)).await

@@ -53,6 +53,62 @@ pub(super) fn add(
     Ok(())
 }
 
+/// Notes a file that is about to be made in an hour's folder, and gives its path, which nothing has had before.
+pub(super) fn draft(
+    transaction: &Transaction<'_>,
+    hour: Hour,
+    now: CaptureTime,
+) -> rusqlite::Result<String> {
+    let name: String =
+        transaction.query_row(&format!("SELECT {}", drawn_name(now)), [], |row| row.get(0))?;
+    let path = path_of(hour, &name);
+    transaction.execute("INSERT INTO drafts (path) VALUES (?)", [&path])?;
+    Ok(path)
+}
+
+/// The files that were begun: they are no part of the table yet.
+pub(super) fn drafts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+    transaction.prepare("SELECT path FROM drafts")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Takes a file out of the drafts: it is listed, or is there no more.
+pub(super) fn take_draft(transaction: &Transaction<'_>, path: &str) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM drafts WHERE path = ?", [path])?;
+    Ok(())
+}
+
+/// Has a listed file leave: it is no part of the table from now on, and lies there until it is [forgotten](forget).
+pub(super) fn leave(
+    transaction: &Transaction<'_>,
+    path: &str,
+    now: CaptureTime,
+) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE files SET left_at = ? WHERE path = ?", (now.0, path))?;
+    Ok(())
+}
+
+/// The files that have left and are not forgotten, by name.
+pub(super) fn left(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+    transaction
+        .prepare("SELECT path FROM files WHERE left_at IS NOT NULL ORDER BY path")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// Forgets a file that has left and is there no more.
+pub(super) fn forget(transaction: &Transaction<'_>, path: &str) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM files WHERE path = ? AND left_at IS NOT NULL", [path])?;
+    Ok(())
+}
+
+/// The hours of which rows are in no file yet.
+pub(super) fn open_hours(transaction: &Transaction<'_>) -> rusqlite::Result<BTreeSet<Hour>> {
+    transaction
+        .prepare("SELECT hour FROM hours UNION SELECT hour FROM batches")?
+        .query_map([], |row| row.get(0).map(Hour))?
+        .collect()
+}
+
 /// Notes what a file held that was taken out of the list.
 pub(super) fn lose(transaction: &Transaction<'_>, loss: &Loss) -> rusqlite::Result<()> {
     transaction.execute(

@@ -8,10 +8,17 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::columns::arrow_schema;
 use crate::error::{ErrorKind, PortError};
+
+/// The footer's key of the files whose rows a file has: their paths within the table's folder, as a list in JSON. A list
+/// of files that was kept from before shows by it which rows are in two files.
+const REPLACED: &str = "millrace.replaced";
+/// Rows of a row group: what a writer holds in memory, and the least that a reader passes over.
+const GROUP_ROWS: usize = 131_072;
 
 /// A Parquet file that is being written.
 pub(super) struct PartWriter {
@@ -26,6 +33,7 @@ impl PartWriter {
         let file = File::create(path).map_err(|error| PortError::io(attempt.clone(), error))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_created_by(format!("millrace {}", env!("CARGO_PKG_VERSION")))
             .build();
         let writer = ArrowWriter::try_new(file, arrow_schema(), Some(properties))
@@ -36,6 +44,13 @@ impl PartWriter {
     /// Adds rows.
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), PortError> {
         self.writer.write(rows).map_err(|error| unwritten(&self.attempt, error))
+    }
+
+    /// Notes the files whose rows were added.
+    pub(super) fn replacing(mut self, replaced: &[String]) -> Self {
+        let list = serde_json::Value::from(replaced).to_string();
+        self.writer.append_key_value_metadata(KeyValue::new(REPLACED.to_owned(), list));
+        self
     }
 
     /// Ends the file and makes its bytes durable, and tells how many they are.
@@ -52,6 +67,7 @@ pub(super) struct PartReader {
     builder: ParquetRecordBatchReaderBuilder<File>,
     attempt: String,
     bytes: u64,
+    replaced: Vec<String>,
 }
 
 impl PartReader {
@@ -70,7 +86,14 @@ impl PartReader {
             let cause = "it has other columns than the table";
             return Err(PortError::because(ErrorKind::Corrupt, attempt, cause));
         }
-        Ok(Self { builder, attempt, bytes })
+        let replaced = replaced(&builder)
+            .map_err(|cause| PortError::because(ErrorKind::Corrupt, attempt.clone(), cause))?;
+        Ok(Self { builder, attempt, bytes, replaced })
+    }
+
+    /// The files whose rows are in this one, by their paths within the table's folder.
+    pub(super) fn replaced(&self) -> &[String] {
+        &self.replaced
     }
 
     /// How long the file is.
@@ -88,6 +111,14 @@ impl PartReader {
         let reader = reader.map_err(|error| unreadable(&attempt, error))?;
         Ok(reader.map(move |batch| batch.map_err(|error| unreadable(&attempt, error.into()))))
     }
+}
+
+fn replaced(builder: &ParquetRecordBatchReaderBuilder<File>) -> Result<Vec<String>, String> {
+    let notes = builder.metadata().file_metadata().key_value_metadata();
+    let list = notes.and_then(|notes| notes.iter().find(|note| note.key == REPLACED));
+    let list = list.and_then(|note| note.value.as_deref()).unwrap_or("[]");
+    serde_json::from_str(list)
+        .map_err(|error| format!("its footer's {REPLACED} is no list of files: {error}"))
 }
 
 fn unreadable(attempt: &str, error: ParquetError) -> PortError {

@@ -1,9 +1,10 @@
 //! Brings the list of the table's files and the files themselves together again, after somebody lost one of them.
 //!
 //! What is listed and cannot be read is taken out of the list, with its reason; what lies in the folder and is in no
-//! list is listed. No byte of a file is changed and none is removed: a damaged file gets another name.
+//! list is listed, but for files whose rows are in another one: those were put together, and leave. No byte of a file is
+//! changed and none that alone has its rows is removed: a damaged file gets another name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,6 @@ use super::list::{self, FiledPart};
 use super::lock::FilingLock;
 use super::parquet::PartReader;
 use super::schema::FORMAT;
-use super::snapshot::fault;
 use crate::durable;
 use crate::error::{ErrorKind, PortError};
 use crate::sqlite::Database;
@@ -53,10 +53,11 @@ pub fn repair(table: &Path, now: CaptureTime) -> Result<Repaired, PortError> {
     let _lock = FilingLock::take(table)?;
     let made_buffer = remove_empty(&buffer_path(table))?;
     let database = Database::open(&buffer_path(table), &FORMAT)?;
-    let repair = Repair { table, database, now };
+    let repair = Repair { table, now, seen: look(table, &database)?, database };
     let mut done = Repaired { made_buffer, ..Repaired::default() };
     repair.take_out(&mut done)?;
     repair.list(&mut done)?;
+    repair.leave_replaced()?;
     Ok(done)
 }
 
@@ -71,22 +72,71 @@ fn remove_empty(buffer: &Path) -> Result<bool, PortError> {
     Ok(true)
 }
 
+/// What a file was seen to hold, read to its end.
+struct Seen {
+    rows: u64,
+    bytes: u64,
+    /// The files whose rows it has: they are no part of the table beside it.
+    replaced: Vec<String>,
+}
+
+/// Reads each file that is listed, or lies in the folder and is in no list; by its path.
+fn look(
+    table: &Path,
+    database: &Database,
+) -> Result<BTreeMap<String, Result<Seen, String>>, PortError> {
+    let known = list::known(database)?;
+    let unknown = list::files_in(table)?.into_iter().filter(|path| !known.contains(path));
+    let listed = database.read("read", list::parts)?.into_iter().map(|part| part.path);
+    let read = |path: String| read(&table.join(&path)).map(|seen| (path, seen));
+    unknown.chain(listed).map(read).collect()
+}
+
+/// Reads a file to its end; or says what is wrong with it.
+fn read(file: &Path) -> Result<Result<Seen, String>, PortError> {
+    let read = || -> Result<Seen, PortError> {
+        let reader = PartReader::open(file)?;
+        let mut seen =
+            Seen { rows: 0, bytes: reader.bytes(), replaced: reader.replaced().to_vec() };
+        for batch in reader.batches(CHUNK_ROWS)? {
+            seen.rows += batch?.num_rows() as u64;
+        }
+        Ok(seen)
+    };
+    match read() {
+        Ok(seen) => Ok(Ok(seen)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+            Ok(Err(error.cause_in_words()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 struct Repair<'a> {
     table: &'a Path,
     database: Database,
     now: CaptureTime,
+    seen: BTreeMap<String, Result<Seen, String>>,
 }
 
 impl Repair<'_> {
+    /// The files whose rows are in another one, wherever they are.
+    fn replaced(&self) -> BTreeSet<&str> {
+        let whole = self.seen.values().flatten();
+        whole.flat_map(|seen| seen.replaced.iter().map(String::as_str)).collect()
+    }
+
     /// Takes files out of the list that cannot be read, or are not what was listed.
     fn take_out(&self, done: &mut Repaired) -> Result<(), PortError> {
+        let replaced = self.replaced();
         for part in self.database.read("read", list::parts)? {
-            let file = self.table.join(&part.path);
-            match self.rows_of(&file)? {
-                Ok(rows) if rows == part.rows && fault(&file, part.bytes).is_none() => {}
-                Ok(_) => self.unlist(&part.path, None)?,
-                Err(reason) => {
-                    let reason = self.put_aside(&file, reason)?;
+            match self.seen.get(&part.path) {
+                _ if replaced.contains(part.path.as_str()) => {}
+                None => {}
+                Some(Ok(seen)) if (seen.rows, seen.bytes) == (part.rows, part.bytes) => {}
+                Some(Ok(_)) => self.unlist(&part.path, None)?,
+                Some(Err(reason)) => {
+                    let reason = self.put_aside(&self.table.join(&part.path), reason.clone())?;
                     let (place, rows) = (part.path, part.rows);
                     let loss = Loss { place, rows, reason, found_at: self.now };
                     self.unlist(&loss.place, Some(&loss))?;
@@ -99,39 +149,39 @@ impl Repair<'_> {
 
     /// Lists the files that are in no list.
     fn list(&self, done: &mut Repaired) -> Result<(), PortError> {
-        let known: BTreeSet<String> = list::known(&self.database)?;
-        for path in list::files_in(self.table)? {
-            if known.contains(&path) {
+        let (known, replaced) = (list::known(&self.database)?, self.replaced());
+        for (path, seen) in &self.seen {
+            if known.contains(path) || replaced.contains(path.as_str()) {
                 continue;
             }
-            let file = self.table.join(&path);
-            match self.rows_of(&file)? {
-                Ok(rows) => {
-                    self.add(&FiledPart { path: path.clone(), rows, bytes: length(&file)? })?;
-                    done.listed.push(Relisted { path, rows });
+            match seen {
+                Ok(Seen { rows, bytes, .. }) => {
+                    self.add(&FiledPart { path: path.clone(), rows: *rows, bytes: *bytes })?;
+                    done.listed.push(Relisted { path: path.clone(), rows: *rows });
                 }
-                Err(reason) => done.left_alone.push((file, reason)),
+                Err(reason) if self.table.join(path).exists() => {
+                    done.left_alone.push((self.table.join(path), reason.clone()));
+                }
+                Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Reads a file to its end and counts its rows; or says what is wrong with it.
-    fn rows_of(&self, file: &Path) -> Result<Result<u64, String>, PortError> {
-        let count = || -> Result<u64, PortError> {
-            let mut rows = 0;
-            for batch in PartReader::open(file)?.batches(CHUNK_ROWS)? {
-                rows += batch?.num_rows() as u64;
-            }
-            Ok(rows)
-        };
-        match count() {
-            Ok(rows) => Ok(Ok(rows)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-                Ok(Err(error.cause_in_words()))
-            }
-            Err(error) => Err(error),
-        }
+    /// Has the files leave whose rows are in another one.
+    fn leave_replaced(&self) -> Result<(), PortError> {
+        let replaced = self.replaced();
+        let mut seen = self.seen.keys().filter(|path| replaced.contains(path.as_str()));
+        seen.try_for_each(|path| {
+            self.database.write("take a file out of", |transaction| {
+                transaction.execute(
+                    "INSERT INTO files (path, rows, bytes, filed_at) VALUES (?1, 0, 0, ?2)
+                     ON CONFLICT (path) DO NOTHING",
+                    (path, self.now.0),
+                )?;
+                list::leave(transaction, path, self.now)
+            })
+        })
     }
 
     /// Gives a damaged file a name that no reader of the folder takes for a part; gives the reason with it.
@@ -153,17 +203,16 @@ impl Repair<'_> {
         })
     }
 
+    /// Lists a file, and has those leave whose rows it has, in one step.
     fn add(&self, part: &FiledPart) -> Result<(), PortError> {
+        let seen = self.seen.get(&part.path).and_then(|seen| seen.as_ref().ok());
+        let replaced = seen.map_or(&[][..], |seen| &seen.replaced);
         self.database.write("list a file in", |transaction| {
             transaction.execute("DELETE FROM lost WHERE path = ?", [&part.path])?;
-            list::add(transaction, part, self.now)
+            list::add(transaction, part, self.now)?;
+            replaced.iter().try_for_each(|path| list::leave(transaction, path, self.now))
         })
     }
-}
-
-fn length(file: &Path) -> Result<u64, PortError> {
-    let found = fs::metadata(file);
-    Ok(found.map_err(|error| PortError::io(format!("look at file {file:?}"), error))?.len())
 }
 
 #[cfg(test)]

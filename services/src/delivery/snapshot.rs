@@ -3,12 +3,14 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
 use super::buffer;
 use super::columns::{Hour, to_table_batch};
 use super::list::{self, FiledPart};
+use super::readers::Reading;
 use super::schema::FORMAT;
 use super::untouched;
 use crate::durable;
@@ -20,12 +22,15 @@ use crate::sqlite::Database;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The table's Parquet files, absolute, by name; of the schema [`arrow_schema`](super::arrow_schema), their
-    /// partition in their path (`…/dt=YYYY-MM-DD/hour=HH/…`). All of them are there, as long as they were.
+    /// partition in their path (`…/dt=YYYY-MM-DD/hour=HH/…`). All of them are there while
+    /// [`reading`](Self::reading) is held.
     pub files: Vec<PathBuf>,
     /// The rows that are in no file yet, oldest first; of the schema [`table_schema`](super::table_schema).
     pub buffered: RecordBatch,
     /// The rows that cannot be read.
     pub gaps: Vec<Gap>,
+    /// Keeps the files where they are, as long as one of its copies is held.
+    pub reading: Option<Arc<Reading>>,
 }
 
 /// Rows of the table that cannot be read.
@@ -68,6 +73,7 @@ pub fn snapshot(buffer: &Path) -> Result<Snapshot, PortError> {
     untouched::check_there(buffer, &folder)?;
     let database = Database::open_read_only(buffer, &FORMAT)?;
     untouched::check(&database, &folder)?;
+    let reading = Reading::begin(&folder)?;
     let held = database.read("read", |transaction| {
         let parts = list::parts(transaction)?;
         let rows = transaction
@@ -79,7 +85,8 @@ pub fn snapshot(buffer: &Path) -> Result<Snapshot, PortError> {
             .collect::<rusqlite::Result<_>>()?;
         Ok(Held { parts, rows })
     })?;
-    Ok(held.read_from(&folder, buffer))
+    let snapshot = held.read_from(&folder, buffer);
+    Ok(Snapshot { reading: Some(Arc::new(reading)), ..snapshot })
 }
 
 impl Held {
@@ -107,7 +114,7 @@ impl Held {
                 }
             }
         }
-        Snapshot { files, buffered: to_table_batch(&rows, &hours), gaps }
+        Snapshot { files, buffered: to_table_batch(&rows, &hours), gaps, reading: None }
     }
 }
 

@@ -61,6 +61,37 @@ async fn every_accepted_row_counts_once_while_rows_move() {
     writer.await.unwrap();
 }
 
+/// Files that were put together were removed under whoever still read them.
+#[tokio::test]
+async fn a_query_reads_to_its_end_while_its_files_are_put_together() {
+    let site = Site::new();
+    for file in 0..4 {
+        site.deliver(&(file * 100..(file + 1) * 100).map(row).collect::<Vec<_>>()).await;
+        site.filer.file_all().await.unwrap();
+    }
+    site.file().await;
+    let table = site.open();
+    let mut answer = table.query("SELECT a.seq FROM detections a, detections b").await.unwrap();
+    let first = answer.next().await.unwrap().unwrap().num_rows();
+    let done = site.filer.tend().await.unwrap();
+    assert_eq!((done.made, done.left, done.removed), (1, 4, 0));
+    assert_eq!(count(&table, COUNT).await, 400);
+    let mut read = first;
+    while let Some(batch) = answer.next().await {
+        read += batch.unwrap().num_rows();
+    }
+    assert_eq!(read, 400 * 400);
+    drop(answer);
+    assert_eq!(count(&table, COUNT).await, 400);
+    // The thread of a query lets go of its files soon after its last batch.
+    while site.filer.tend().await.unwrap().removed == 0 {
+        tokio::task::yield_now().await;
+    }
+    let files = services::delivery::snapshot(&site.data().buffer()).unwrap().files;
+    assert_eq!(files.len(), 1);
+    assert_eq!(count(&table, COUNT).await, 400);
+}
+
 #[tokio::test]
 async fn an_answer_that_nobody_reads_to_its_end_holds_nothing_up() {
     let site = Site::new();

@@ -1,6 +1,8 @@
 //! The steps of filing, on one buffer. All of it blocks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::{Filed, FilingPolicy};
 use crate::clock::Clock;
@@ -8,13 +10,14 @@ use crate::delivery::buffer::{self, Batch, Chunk, OpenHour};
 use crate::delivery::columns::{Hour, to_record_batch};
 use crate::delivery::list::{FiledPart, temporary};
 use crate::delivery::parquet::{PartReader, PartWriter};
+use crate::delivery::readers::Turns;
 use crate::delivery::untouched;
 use crate::durable;
 use crate::error::{ErrorKind, PortError};
 use crate::sqlite::Database;
 
 /// Rows that are in memory at once.
-const CHUNK_ROWS: u32 = 4_096;
+pub(super) const CHUNK_ROWS: u32 = 4_096;
 
 /// The filing of one buffer.
 #[derive(Debug)]
@@ -23,6 +26,9 @@ pub(super) struct Work {
     pub(super) database: Database,
     pub(super) policy: FilingPolicy,
     pub(super) clock: Clock,
+    pub(super) turns: Mutex<Turns>,
+    /// Files that could not be read when they were to be put together with others.
+    pub(super) unfit: Mutex<BTreeSet<String>>,
 }
 
 /// What lies in the place of a batch's file.
@@ -42,7 +48,14 @@ impl Work {
         clock: Clock,
     ) -> Result<Self, PortError> {
         let database = untouched::open(table)?;
-        Ok(Self { table: table.to_owned(), database, policy, clock })
+        Ok(Self {
+            table: table.to_owned(),
+            database,
+            policy,
+            clock,
+            turns: Mutex::default(),
+            unfit: Mutex::default(),
+        })
     }
 
     /// Files what is sealed, then hour by hour what is due.
