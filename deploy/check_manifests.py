@@ -2,13 +2,15 @@
 
 usage: python3 deploy/check_manifests.py
 Exit code 0 when all is well; else 1, with one line per mistake. The overlays are rendered with `kustomize` or `kubectl`
-where one of them is on PATH; without them the documents are checked as they are written.
+where one of them is on PATH; without them the documents are checked as they are written. Rendered, they are checked a
+second time with the mistakes of manifest_defects.py put back, and each has to be found.
 """
 
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import yaml
+from manifest_defects import DEFECTS, put_back, unseen
 from manifest_names import loose_names
 
 DEPLOY = Path(__file__).resolve().parent
@@ -24,6 +27,9 @@ ROOT = DEPLOY / "kubernetes"
 VERSIONS = ("1.29", "1.37")
 # What a kustomization names by path.
 LISTS = ("resources", "configurations", "components")
+
+# The add-ons that bring a storage class's driver: https://docs.aws.amazon.com/eks/latest/userguide/ebs-csi.html
+ADD_ONS = {"ebs.csi.aws.com": "aws-ebs-csi-driver"}
 
 Document = dict[str, Any]
 
@@ -63,15 +69,24 @@ def named_paths(kustomization: Path) -> Iterator[Path]:
     return ((kustomization.parent / path).resolve() for path in paths)
 
 
-def file_complaints(kustomizations: list[Path]) -> Iterator[str]:
+def file_complaints(root: Path, kustomizations: list[Path]) -> Iterator[str]:
     """Files that are named and missing, and files that nothing names."""
     named = {path: kustomization for kustomization in kustomizations for path in named_paths(kustomization)}
     for path, kustomization in named.items():
         if not (path.is_file() or (path / "kustomization.yaml").is_file()):
-            yield f"{kustomization.relative_to(DEPLOY)}: there is no {path.relative_to(ROOT)}"
-    for path in ROOT.rglob("*"):
+            yield f"{kustomization.relative_to(root)}: there is no {path.relative_to(root)}"
+    for path in root.rglob("*"):
         if path.suffix in {".yaml", ".toml"} and path.name != "kustomization.yaml" and path not in named:
-            yield f"{path.relative_to(DEPLOY)}: no kustomization names this file"
+            yield f"{path.relative_to(root)}: no kustomization names this file"
+
+
+def driver_complaints(root: Path) -> Iterator[str]:
+    """Storage classes whose driver no command of the page installs."""
+    page = (root / "README.md").read_text()
+    for document in documents((root / "base/site/storage-class.yaml").read_text()):
+        add_on = ADD_ONS.get(document["provisioner"])
+        if add_on and f"--addon-name {add_on}" not in page:
+            yield f"{described(document)}: no command installs {add_on}"
 
 
 def renderer() -> list[str] | None:
@@ -88,26 +103,45 @@ def overlay_complaints(overlay: Path, command: list[str]) -> Iterator[str]:
         yield f"{overlay.name}: {rendered.stderr.strip()}"
         return
     content = documents(rendered.stdout)
-    print(f"{overlay.name}: {len(content)} documents rendered")
     for document in content:
         yield from (f"{overlay.name}: {words}" for words in schema_complaints(document))
     yield from (f"{overlay.name}: {words}" for words in loose_names(content))
 
 
-def complaints() -> Iterator[str]:
-    """All mistakes."""
-    kustomizations = sorted(ROOT.rglob("kustomization.yaml"))
-    yield from file_complaints(kustomizations)
-    for path in sorted(ROOT.glob("base/*/*.yaml")):
+def written_complaints(root: Path) -> Iterator[str]:
+    """The mistakes of what is written."""
+    yield from file_complaints(root, sorted(root.rglob("kustomization.yaml")))
+    yield from driver_complaints(root)
+    for path in sorted(root.glob("base/*/*.yaml")):
         for document in documents(path.read_text()):
             if "apiVersion" in document and document["kind"] != "Kustomization":
-                yield from (f"{path.relative_to(DEPLOY)}: {words}" for words in schema_complaints(document))
+                yield from (f"{path.relative_to(root)}: {words}" for words in schema_complaints(document))
+
+
+def rendered_complaints(root: Path, command: list[str]) -> Iterator[str]:
+    """The mistakes of what is rendered."""
+    for overlay in sorted(root.glob("overlays/*")):
+        yield from overlay_complaints(overlay, command)
+
+
+def defect_complaints(command: list[str]) -> Iterator[str]:
+    """What is wrong with the check itself: mistakes that it does not find."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copytree(ROOT, Path(folder).resolve() / "kubernetes"))
+        yield from put_back(copy)
+        yield from unseen([*driver_complaints(copy), *rendered_complaints(copy, command)])
+    print(f"{len(DEFECTS)} mistakes put back")
+
+
+def complaints() -> Iterator[str]:
+    """All mistakes."""
+    yield from written_complaints(ROOT)
     command = renderer()
     if command is None:
-        print("neither kustomize nor kubectl is on PATH: the overlays are not rendered")
+        print("neither kustomize nor kubectl is on PATH: the overlays are not rendered, no mistake is put back")
         return
-    for overlay in sorted(ROOT.glob("overlays/*")):
-        yield from overlay_complaints(overlay, command)
+    yield from rendered_complaints(ROOT, command)
+    yield from defect_complaints(command)
 
 
 def main() -> int:

@@ -99,6 +99,8 @@ variable "worker_config" {
   description = "Text of millrace.toml for the workers: a table `[models.NAME]` for each model, no streams."
   type        = string
 
+  # "Task definition size limit: the maximum size, in KiB, of a task definition: 64", not adjustable:
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
   validation {
     condition     = length(base64encode(jsonencode(var.worker_config))) <= 43692
     error_message = "A task definition has 64 KiB at most, of which the text may take 32."
