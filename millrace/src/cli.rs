@@ -136,7 +136,7 @@ pub(crate) struct RunArgs {
     /// The video: an MP4 or `.h264` file
     pub(crate) video: PathBuf,
 
-    /// The model: an ONNX file, or an algorithm (`circles`)
+    /// The model: an ONNX file, as `yolo export model=yolo11n.pt format=onnx` writes it, or an algorithm (`circles`)
     #[arg(long, value_name = "PATH")]
     pub(crate) model: String,
 
@@ -180,9 +180,9 @@ pub(crate) struct ValidateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
-    /// The URL (rtsp://…, file:PATH, scene:), or the id of a stream of the configuration, which keeps its
-    /// password out of the list of processes
-    pub(crate) url: String,
+    /// A URL (rtsp://…, scene:), a video file, or the id of a stream of the configuration, which keeps its password out
+    /// of the list of processes
+    pub(crate) source: String,
 
     #[command(flatten)]
     pub(crate) site: SiteArgs,

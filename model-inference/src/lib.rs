@@ -59,9 +59,9 @@ pub async fn run(
             }
             Err(error) => {
                 let words = format!("{error:#}");
-                tracing::error!(model = %name, error = words, "model is left out");
+                tracing::error!(target: "model_inference::left_out", model = %name, error = words, "model is left out");
                 board.update(name, |model| model.state = ModelState::Failed(words.clone()));
-                failures.push(words);
+                failures.push(format!("model \"{name}\": {words}"));
             }
         }
     }

@@ -20,5 +20,5 @@ mod stream;
 
 pub use pipeline::run;
 pub use probe::{ProbeReport, probe};
-pub use source::check_address;
+pub use source::check_source;
 pub use status::{StatusBoard, StreamState, StreamStatus};

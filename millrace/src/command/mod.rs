@@ -51,8 +51,8 @@ impl Command {
         if self.is_service() {
             "warn,millrace=info,receive_video=info,model_inference=info,services=info,telemetry=info"
         } else {
-            // What a stream is given up for is the command's own error.
-            "warn,receive_video::given_up=off"
+            // What a stream is given up for, or a model left out, is the command's own error.
+            "warn,receive_video::given_up=off,model_inference::left_out=off"
         }
     }
 }

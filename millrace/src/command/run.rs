@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use millrace::Millrace;
 use model_inference::model::manifest::Manifest;
 use receive_video::store::audit;
@@ -15,14 +15,15 @@ use table::{EmbeddedTable, Table as _};
 
 use super::attend::watch;
 use super::query;
-use super::site::own_folder;
+use super::site::{own_folder, scheme};
 use crate::cli::RunArgs;
 use crate::screen::Screen;
 
-pub(crate) async fn run(args: RunArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
-    check_video(&args.video)?;
+pub(crate) async fn run(mut args: RunArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {
+    args.video = video(&args.video)?;
+    let kind = ModelKind::of(&args.model)?;
     let data = own_folder(args.data.as_deref(), "run")?;
-    let config = configuration(&args, &data)?;
+    let config = configuration(&args, kind, &data)?;
     let job = Job::new(&config)?;
     let sql = job.question(args.sql.as_deref()).await?;
     let mut millrace = Millrace::start(config).await?;
@@ -119,27 +120,84 @@ fn asked(account: &Account, every: Option<&str>) -> String {
     format!("asked about {taken} of {received} pictures: {which}")
 }
 
-fn check_video(video: &Path) -> anyhow::Result<()> {
-    let found = video.metadata().with_context(|| format!("open video {video:?}"))?;
-    ensure!(found.is_file(), "open video {video:?}: not a file");
-    Ok(())
+/// The file that is asked about, which may be written as a URL.
+fn video(named: &Path) -> anyhow::Result<PathBuf> {
+    let text = named.to_string_lossy();
+    let path = match scheme(&text) {
+        Some("file") => {
+            let path = &text["file:".len()..];
+            Path::new(path.strip_prefix("//").unwrap_or(path))
+        }
+        Some(scheme) => bail!(
+            "VIDEO begins with \"{scheme}:\"; wanted a file. \"millrace probe\" looks at a camera, and \"millrace up\" \
+             asks models about it, once a configuration names both (\"millrace init\" writes one to start from)"
+        ),
+        None => named,
+    };
+    let found = path.metadata().with_context(|| format!("open video {path:?}"))?;
+    ensure!(found.is_file(), "open video {path:?}: not a file");
+    Ok(path.to_owned())
+}
+
+/// What `--model` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ModelKind {
+    File,
+    Algorithm,
+}
+
+impl ModelKind {
+    fn of(model: &str) -> anyhow::Result<Self> {
+        let path = Path::new(model);
+        if path.is_file() {
+            return Ok(Self::File);
+        }
+        if model == "circles" || model.starts_with("sleep:") {
+            return Ok(Self::Algorithm);
+        }
+        let what = if path.is_dir() { "it is a folder" } else { "there is no such file" };
+        bail!(
+            "--model {model:?}: {what}; wanted an ONNX file, or the algorithm circles or sleep:DURATION. {}",
+            onnx_advice(path)
+        )
+    }
+
+    /// The key that it belongs to.
+    fn key(self) -> &'static str {
+        match self {
+            Self::File => "path",
+            Self::Algorithm => "algorithm",
+        }
+    }
+}
+
+/// Where an ONNX file is, or comes from.
+fn onnx_advice(model: &Path) -> String {
+    let onnx = model.with_extension("onnx");
+    if onnx.is_file() {
+        return format!("There is {onnx:?}");
+    }
+    let name = name_of(model);
+    let name = if name.to_lowercase().contains("yolo") { &name } else { "yolo11n" };
+    format!(
+        "ultralytics writes one: \"yolo export model={name}.pt format=onnx\"; models/shapes.onnx in Millrace's repository \
+         knows the shapes of its scene"
+    )
 }
 
 /// The configuration that says the same as the command line.
-fn configuration(args: &RunArgs, data: &Path) -> anyhow::Result<Config> {
+fn configuration(args: &RunArgs, kind: ModelKind, data: &Path) -> anyhow::Result<Config> {
     let (video, file) = (&args.video, Path::new(&args.model));
     let stream = name_of(video);
     let mut flags = Overrides::default();
     flags.set_path("--data", &["data"], data);
     flags.set("VIDEO", &["streams", &stream, "url"], format!("file:{}", text(video)));
-    let is_like_a_path = args.model.contains(['.', '/']) && !args.model.starts_with("sleep:");
-    let (kind, manifest) = if file.exists() || is_like_a_path {
-        ("path", Manifest::find(file, args.manifest.as_deref())?.0)
-    } else {
-        ("algorithm", Manifest::default())
+    let manifest = match kind {
+        ModelKind::File => Manifest::find(file, args.manifest.as_deref())?.0,
+        ModelKind::Algorithm => Manifest::default(),
     };
     let model = manifest.name.map_or_else(|| name_of(file), |name| name.to_string());
-    flags.set("--model", &["models", &model, kind], &args.model);
+    flags.set("--model", &["models", &model, kind.key()], &args.model);
     if let Some(manifest) = &args.manifest {
         flags.set_path("--manifest", &["models", &model, "manifest"], manifest);
     }
@@ -182,7 +240,7 @@ mod tests {
             data: None,
         };
         let names = || {
-            let config = configuration(&args, &path("data")).unwrap();
+            let config = configuration(&args, ModelKind::File, &path("data")).unwrap();
             config.models.keys().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(names(), ["export-12"]);

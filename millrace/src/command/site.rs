@@ -56,6 +56,15 @@ impl SiteArgs {
     }
 }
 
+/// The scheme of a text that is a URL rather than a path: `rtsp` of `rtsp://…`.
+pub(crate) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_word = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric());
+    let is_url = rest.starts_with("//") || matches!(scheme, "file" | "scene");
+    (is_word && is_url).then_some(scheme)
+}
+
 /// The data folder that is named, or a new one for `purpose`, which is made so that nobody else gets it.
 pub(crate) fn own_folder(named: Option<&Path>, purpose: &str) -> anyhow::Result<PathBuf> {
     match named {
@@ -84,6 +93,16 @@ fn new_folder(root: &Path, purpose: &str, now: jiff::Timestamp) -> anyhow::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_told_from_a_path() {
+        for url in ["rtsp://h/x", "http://h", "file:a.mp4", "scene:", "scene:?seed=1"] {
+            assert_eq!(scheme(url), url.split(':').next());
+        }
+        for path in ["a.mp4", "12:30.mp4", "a/b:c.mp4", "admin:secret@10.0.0.5/x", "a b://c"] {
+            assert_eq!(scheme(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn two_jobs_of_the_same_second_have_a_folder_each() {

@@ -1,9 +1,8 @@
 //! `millrace validate`: the configuration, checked as far as that goes without a camera. Models are loaded.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use model_inference::model;
 use services::config::{Config, schema_json};
 
@@ -80,23 +79,10 @@ fn load_models(
 
 fn check_streams(config: &Config, is_whole: impl Fn(&str) -> bool, mistakes: &mut Vec<String>) {
     for (id, stream) in config.streams.iter().filter(|(id, _)| is_whole(&format!("streams.{id}"))) {
-        let path = stream.url.strip_prefix("file:");
-        let checked =
-            receive_video::check_address(stream).map_err(anyhow::Error::from).and_then(|()| {
-                path.map_or(Ok(()), |path| {
-                    check_file(Path::new(path.strip_prefix("//").unwrap_or(path)))
-                })
-            });
-        if let Err(error) = checked {
-            mistakes.push(format!("stream \"{id}\": {error:#}"));
+        if let Err(error) = receive_video::check_source(stream) {
+            mistakes.push(format!("stream \"{id}\": {error}"));
         }
     }
-}
-
-fn check_file(path: &Path) -> anyhow::Result<()> {
-    let found = path.metadata().with_context(|| format!("open {path:?}"))?;
-    ensure!(found.is_file(), "open {path:?}: not a file");
-    Ok(())
 }
 
 fn counted(count: usize, what: &str) -> String {

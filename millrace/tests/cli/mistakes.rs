@@ -147,6 +147,96 @@ fn a_missing_model_is_named() {
     assert!(error.contains("none.onnx"), "{error}");
 }
 
+/// The first bytes of a Matroska file with H.264, as ffmpeg writes it.
+const MATROSKA: &[u8] = b"\x1a\x45\xdf\xa3\xa3\x42\x82\x88matroska\x86\x8fV_MPEG4/ISO/AVC";
+
+#[test]
+fn probe_takes_a_file_and_says_what_else_it_takes() {
+    let site = Site::empty();
+    for (source, words) in [
+        ("none.mp4", "\"none.mp4\" is neither a file nor a stream of the configuration"),
+        ("clips/none.mp4", "SOURCE \"clips/none.mp4\" is no file; wanted rtsp://HOST"),
+        ("http://gate:s3cret@h/x", "SOURCE begins with \"http:\"; wanted rtsp://HOST"),
+        ("gate:s3cret@10.0.0.5/x", "SOURCE (not shown) is no file; wanted rtsp://HOST"),
+        ("rtsp://", "SOURCE: found a value that is not shown, wanted rtsp://HOST"),
+    ] {
+        let error = site.run(&["probe", source]).error();
+        assert!(error.contains(words), "{source}: {error}");
+        assert!(!error.contains("streams.probed") && !error.contains("s3cret"), "{error}");
+    }
+    fs::write(site.path("gate clip.mkv"), MATROSKA).unwrap();
+    let error = site.run(&["probe", "gate clip.mkv"]).error();
+    let told = "it is Matroska: `ffmpeg -i 'gate clip.mkv' -c copy 'gate clip.mp4'`";
+    assert_eq!(error, format!("millrace: read file \"gate clip.mkv\": {told}\n"));
+}
+
+#[test]
+fn probe_takes_a_stream_of_the_configuration_before_a_file_of_its_name() {
+    let site = Site::new(SCENE);
+    fs::write(site.path("gate"), MATROSKA).unwrap();
+    assert!(site.run(&["probe", "gate"]).ok().contains("H.264"));
+    let error = site.run(&["probe", "yard"]).error();
+    assert!(error.contains("(millrace.toml defines gate)"), "{error}");
+}
+
+#[test]
+fn validate_opens_files_of_video() {
+    let site =
+        Site::new("[streams.gate]\nurl = \"file:gate.mkv\"\n[models.m]\nalgorithm = \"circles\"\n");
+    fs::write(site.path("gate.mkv"), MATROSKA).unwrap();
+    let error = site.run(&["validate"]).error();
+    assert!(error.contains("it is Matroska: `ffmpeg -i "), "{error}");
+}
+
+#[test]
+fn run_says_which_command_asks_about_a_camera() {
+    let error = Site::empty().run(&["run", "rtsp://me:s3cret@h/x", "--model", "circles"]).error();
+    assert!(error.contains("VIDEO begins with \"rtsp:\"; wanted a file"), "{error}");
+    assert!(error.contains("\"millrace up\"") && !error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn run_says_what_a_model_is_and_where_it_comes_from() {
+    let site = Site::empty();
+    fs::write(site.path("clip.mp4"), "").unwrap();
+    let ask = |model| site.run(&["run", "clip.mp4", "--model", model]).error();
+    for model in ["yolov8n", "yolov8n.pt"] {
+        let error = ask(model);
+        assert!(
+            error.contains("there is no such file; wanted an ONNX file, or the algorithm"),
+            "{error}"
+        );
+        assert!(error.contains("\"yolo export model=yolov8n.pt format=onnx\""), "{error}");
+        assert!(error.contains("models/shapes.onnx"), "{error}");
+    }
+    fs::write(site.path("yolov8n.onnx"), "").unwrap();
+    let error = ask("yolov8n");
+    assert!(error.ends_with("There is \"yolov8n.onnx\"\n"), "{error}");
+    let error = ask(".");
+    assert!(error.contains("--model \".\": it is a folder"), "{error}");
+}
+
+#[test]
+fn what_ends_a_run_is_said_once() {
+    let site = Site::empty();
+    fs::write(site.path("clip.mkv"), MATROSKA).unwrap();
+    fs::write(site.path("page.onnx"), "<!DOCTYPE html><title>Not found</title>").unwrap();
+    for (model, words) in
+        [("circles", "it is Matroska"), ("page.onnx", "it is a web page, no ONNX file")]
+    {
+        let said = site.run(&["run", "clip.mkv", "--model", model]);
+        assert_eq!(said.err.matches(words).count(), 1, "{said:?}");
+    }
+}
+
+#[test]
+fn a_wrong_flag_is_named_and_no_key_that_nobody_wrote() {
+    let site = Site::empty();
+    fs::write(site.path("clip.mp4"), "").unwrap();
+    let error = site.run(&["run", "clip.mp4", "--model", "circles", "--every", "soon"]).error();
+    assert!(error.starts_with("millrace: --every: found "), "{error}");
+}
+
 #[test]
 fn a_wrong_log_filter_is_named() {
     let error = Site::empty().run(&["--log", "loud=very", "validate"]).error();

@@ -5,6 +5,7 @@ pub mod circles;
 pub mod manifest;
 mod memory;
 pub mod metadata;
+mod mistaken;
 pub mod onnx;
 mod reading;
 pub mod scores;

@@ -14,6 +14,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 
 use super::manifest::{Manifest, NamedLabels};
 use super::metadata::Metadata;
+use super::mistaken::mistaken;
 use super::reading::Reading;
 use super::scores::Scores;
 use super::understood::Understood;
@@ -87,9 +88,12 @@ impl Graph {
         labels: Option<NamedLabels>,
         max_bytes: u64,
     ) -> Result<Self, String> {
+        if let Some(other) = mistaken(bytes) {
+            return Err(format!("it is {other}"));
+        }
         let proto = onnx()
             .proto_model_for_read(&mut &bytes[..])
-            .map_err(|error| format!("it is no ONNX file: {error:#}"))?;
+            .map_err(|_| "it is no ONNX file, or it is damaged or cut off")?;
         let properties = proto.metadata_props.iter().map(|p| (p.key.as_str(), p.value.as_str()));
         let metadata = Metadata::read(properties);
         let (channels, width, height) = input_shape(&proto, manifest, &metadata)?;

@@ -6,6 +6,7 @@ mod address;
 mod backoff;
 mod clock_map;
 mod error;
+mod foreign;
 mod relay;
 mod rtsp;
 mod timeline;
@@ -23,12 +24,15 @@ pub(crate) use rtsp::{RtspSource, Sessions};
 pub(crate) use timeline::TimelineSource;
 pub(crate) use watchdog::{Alarm, Watchdog};
 
-/// Checks that a stream's address is one that can be received, without connecting to it.
+/// Checks that a stream's address is one that can be received, without connecting to it; a file is opened.
 ///
 /// # Errors
 /// In words for whoever wrote the configuration; never with the password.
-pub fn check_address(stream: &StreamConfig) -> Result<(), SourceError> {
-    Address::of(stream).map(drop)
+pub fn check_source(stream: &StreamConfig) -> Result<(), SourceError> {
+    match Address::of(stream)? {
+        Address::File { path, fps } => units::of_file(&path, fps).map(drop),
+        Address::Rtsp(_) | Address::Scene { .. } => Ok(()),
+    }
 }
 
 /// An access unit and what is known of it beyond its bytes.

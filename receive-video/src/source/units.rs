@@ -1,15 +1,16 @@
 //! Files and the scene as iterators of access units in decode order, their time counted from the start.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use media::h264::{AnnexBReader, Encoder, EncoderConfig};
-use media::mp4::Mp4Video;
+use media::mp4::{Mp4Error, Mp4Video};
 use media::scene::{Scene, SceneConfig};
 use media::{AccessUnit, FrameRate};
 
 use super::error::SourceError;
+use super::foreign::{Foreign, HEAD_BYTES, Kind, Remedy};
 
 /// Access units in decode order.
 pub(crate) type Units = Box<dyn Iterator<Item = Result<AccessUnit, SourceError>> + Send>;
@@ -21,24 +22,41 @@ const SCENE_KEY_SECONDS: f64 = 2.0;
 /// Bits per pixel of the encoded scene.
 const SCENE_BITS_PER_PIXEL: f64 = 0.12;
 
-/// Opens a regular file: bare H.264 by the endings `.h264`, `.264` and `.avc`, else MP4.
+/// Opens a regular file, MP4 or bare H.264: by its first bytes, and where they do not tell by its ending (`.h264`,
+/// `.264` and `.avc` are bare H.264).
 ///
 /// # Errors
-/// It cannot be read, or is no H.264 video.
+/// It cannot be read, or is no H.264 video; what else it is, and how MP4 is made of it, is said where it is known.
 pub(crate) fn of_file(path: &Path, fps: Option<FrameRate>) -> Result<Units, SourceError> {
     // To open a pipe would wait for somebody to write to it.
     if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_file() {
-        return Err(SourceError::hopeless(format!("read file {path:?}: it is no regular file")));
+        return Err(refused(path, "it is no regular file"));
     }
-    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-    match ending.as_deref() {
-        Some("h264" | "264" | "avc") => of_annex_b(path, fps),
-        _ => of_mp4(path),
+    let head = head(path).map_err(|error| unreadable(path, &error))?;
+    if head.is_empty() {
+        return Err(refused(path, "it is empty"));
+    }
+    match Kind::of(&head) {
+        Kind::Foreign(foreign) => Err(refused(path, &foreign.advice(path))),
+        Kind::H264 => of_annex_b(path, fps),
+        Kind::Unknown if is_named_bare(path) => of_annex_b(path, fps),
+        Kind::Mp4 | Kind::Unknown => of_mp4(path, &head),
     }
 }
 
-fn of_mp4(path: &Path) -> Result<Units, SourceError> {
-    let mut video = Mp4Video::open(path).map_err(|error| unreadable(path, &error))?;
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD_BYTES).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+fn is_named_bare(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+    matches!(ending.as_deref(), Some("h264" | "264" | "avc"))
+}
+
+fn of_mp4(path: &Path, head: &[u8]) -> Result<Units, SourceError> {
+    let mut video = Mp4Video::open(path).map_err(|error| advised(path, head, &error))?;
     let path = path.to_owned();
     let units = 0..video.len();
     let read = move |index| video.read(index).map_err(|error| unreadable(&path, &error));
@@ -110,7 +128,28 @@ fn whole(number: f64) -> u32 {
 }
 
 fn unreadable(path: &Path, error: &(impl std::error::Error + ?Sized)) -> SourceError {
-    SourceError::hopeless(format!("read file {path:?}: {error}"))
+    refused(path, &error.to_string())
+}
+
+fn refused(path: &Path, words: &str) -> SourceError {
+    SourceError::hopeless(format!("read file {path:?}: {words}"))
+}
+
+/// Why a file is not read as MP4, with what can be made of it where that is known.
+fn advised(path: &Path, head: &[u8], error: &Mp4Error) -> SourceError {
+    match error {
+        Mp4Error::NoContents if Kind::of(head) == Kind::Unknown => {
+            refused(path, "it is neither MP4 nor bare H.264, nor anything else that is known here")
+        }
+        Mp4Error::NoContents => match Foreign::without_contents(head) {
+            Some(foreign) => refused(path, &foreign.advice(path)),
+            None => unreadable(path, error),
+        },
+        Mp4Error::OtherCodec(codec) if !codec.starts_with("encv") => {
+            refused(path, &format!("{error}: {}", Remedy::Encode.command(path)))
+        }
+        _ => unreadable(path, error),
+    }
 }
 
 #[cfg(test)]
@@ -122,6 +161,19 @@ mod tests {
         for name in ["none.mp4", "none.h264"] {
             let error = of_file(Path::new(name), None).err().unwrap();
             assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_and_one_of_words_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for (content, words) in
+            [("", "it is empty"), ("# Notes\n", "it is neither MP4 nor bare H.264")]
+        {
+            let path = folder.path().join("clip.mp4");
+            std::fs::write(&path, content).unwrap();
+            let error = of_file(&path, None).err().unwrap().to_string();
+            assert!(error.contains(&format!("clip.mp4\": {words}")), "{error}");
         }
     }
 

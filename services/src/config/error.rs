@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// A configuration that cannot be used: `millrace.toml:12:11: key "models.shapes.sample.quality": found
 /// integer `300`, wanted 1 to 100`.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}{}: {problem}", KeyText(.key))]
+#[error("{place}{}: {problem}", KeyText(.place, .key))]
 pub struct ConfigError {
     place: Place,
     key: Vec<String>,
@@ -39,11 +39,15 @@ impl ConfigError {
     }
 }
 
-struct KeyText<'a>(&'a [String]);
+/// The key as it stands in a file; whoever gave a flag wrote no key.
+struct KeyText<'a>(&'a Place, &'a [String]);
 
 impl fmt::Display for KeyText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": key {:?}", self.0.join(".")) }
+        match self {
+            Self(Place::Flag(_), _) | Self(_, []) => Ok(()),
+            Self(_, key) => write!(f, ": key {:?}", key.join(".")),
+        }
     }
 }
 
@@ -77,7 +81,7 @@ impl fmt::Display for Place {
                 write!(f, "{}:{line}:{column}", file.display())
             }
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
-            Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Flag(flag) => f.write_str(flag),
             Self::Program => f.write_str("configuration"),
         }
     }
