@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use table::QueryError;
+use table::print::PrintError;
 use telemetry::logging::LogFormat;
 use tracing::Level;
 
@@ -47,17 +49,27 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     code
 }
 
-/// The error and its causes, once each: some errors say their cause themselves.
+/// The error and its causes, once each: some errors say their cause themselves, as those of queries do in other words.
 fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in error.chain() {
+        let words = cause.to_string();
         if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+            text = words;
+        } else if !text.contains(without_code(&words)) {
+            text = format!("{text}: {words}");
+        }
+        if cause.is::<QueryError>() || cause.is::<PrintError>() {
+            break;
         }
     }
     text
+}
+
+/// What SQLite says, without its number for it: `Error code 26: file is not a database`.
+fn without_code(words: &str) -> &str {
+    let coded = words.strip_prefix("Error code ").and_then(|rest| rest.split_once(": "));
+    coded.map_or(words, |(_, words)| words)
 }
 
 /// Tells whether the reader of standard output went away (`… | head`), which is no failure.
@@ -83,5 +95,8 @@ mod tests {
             message(&error.context("stream \"gate\"").unwrap_err()),
             "stream \"gate\": write x: no space left"
         );
+        let coded = anyhow::anyhow!("Error code 26: file is not a database");
+        let error = Err::<(), _>(coded).context("open x: file is not a database").unwrap_err();
+        assert_eq!(message(&error), "open x: file is not a database");
     }
 }

@@ -32,6 +32,7 @@ mod files;
 mod functions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod heads;
 pub mod print;
 mod query;
 mod range;

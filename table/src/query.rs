@@ -25,6 +25,7 @@ use crate::embedded::Limits;
 use crate::error::{QueryError, SqlError};
 use crate::files::{FiledRows, store, unreadable};
 use crate::functions;
+use crate::heads;
 use crate::sql::VIEWS;
 use crate::translate::{Scope, is_about_files, translate};
 
@@ -115,7 +116,8 @@ impl Query {
             .with_allow_dml(false)
             .with_allow_statements(false);
         only_questions.verify_plan(&plan).map_err(|_| Planning::Refused(refused(&self.sql)))?;
-        Ok(self.context.execute_logical_plan(plan).await?)
+        let statement = question(&self.sql).map_err(Planning::Refused)?;
+        Ok(self.context.execute_logical_plan(heads::as_written(&statement, plan)).await?)
     }
 
     async fn send_all(

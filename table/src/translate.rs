@@ -180,8 +180,7 @@ fn plan(
         return (format!("no function \"{function}\""), hint);
     }
     if let Some((function, arguments)) = refused_call(message) {
-        let arguments = arguments.replace("Utf8View", "text").replace("Utf8", "text");
-        return (format!("function \"{function}\" does not take ({arguments})"), None);
+        return (plain(&format!("function \"{function}\" does not take ({arguments})")), None);
     }
     // A diagnosis without advice says less than the message does.
     let advice = diagnostic.and_then(|told| Some((told, told.helps.first()?)));
@@ -251,12 +250,29 @@ const ADDENDA: [&str; 5] = [
     "\nThis issue was likely caused by",
 ];
 
+/// The engine's names of types, and SQL's.
+const TYPES: [(&str, &str); 9] = [
+    ("Timestamp(µs, \"UTC\")", "timestamp"),
+    ("Timestamp(ns)", "timestamp"),
+    ("Date32", "date"),
+    ("Int64", "bigint"),
+    ("Int32", "int"),
+    ("Float64", "double"),
+    ("Float32", "float"),
+    ("Utf8View", "text"),
+    ("Utf8", "text"),
+];
+
 /// A message as the project writes them: its own words alone, lower case at its start, no full stop at its end,
-/// names in double quotes.
+/// names in double quotes, types as SQL has them.
 fn plain(message: &str) -> String {
+    if message.starts_with("getFieldAccess not supported") {
+        return "subscripts such as [1] are not supported".to_owned();
+    }
     let own = PREAMBLES.iter().fold(message, |own, words| own.strip_prefix(words).unwrap_or(own));
     let own = ADDENDA.iter().fold(own, |own, words| own.split(words).next().unwrap_or(own));
     let message = double_quoted(own.trim().trim_end_matches('.'));
+    let message = TYPES.iter().fold(message, |message, (engine, sql)| message.replace(engine, sql));
     let mut letters = message.chars();
     match (letters.next(), letters.next()) {
         (Some(first), Some(second)) if first.is_uppercase() && second.is_lowercase() => {
@@ -319,6 +335,23 @@ mod tests {
     fn messages_are_cut_to_their_own_words() {
         let message = "Internal error: It's so: Arrow error: It's so\ncaused by\nit";
         assert_eq!(plain(message), "it's so");
+    }
+
+    #[test]
+    fn types_are_named_as_in_sql() {
+        for (message, told) in [
+            (
+                "Cannot cast string 'x' to value of Int32 type",
+                "cannot cast string \"x\" to value of int type",
+            ),
+            ("Cannot compare Timestamp(µs, \"UTC\") > Int64", "cannot compare timestamp > bigint"),
+            (
+                "getFieldAccess not supported by ExprPlanner: RawFieldAccessExpr { … }",
+                "subscripts such as [1] are not supported",
+            ),
+        ] {
+            assert_eq!(plain(message), told);
+        }
     }
 
     #[test]

@@ -151,7 +151,9 @@ impl Run {
         let metadata = page.result_set().and_then(|set| set.result_set_metadata());
         // Names come as a first row with what a SELECT finds, and not with what SHOW or DESCRIBE list.
         let has_head = execution.statement_type() != Some(&StatementType::Utility);
-        let columns = Columns::new(metadata.map_or(&[], |found| found.column_info()), has_head);
+        let rows = page.result_set().map_or(&[][..], |set| set.rows());
+        let columns =
+            Columns::new(metadata.map_or(&[], |found| found.column_info()), has_head, rows);
         let scanned = execution.statistics().and_then(|found| found.data_scanned_in_bytes());
         Ok((page, columns, scanned.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::timezone::Tz;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use aws_sdk_athena::types::{ColumnInfo, Row};
@@ -17,10 +18,19 @@ pub(super) struct Columns {
 
 impl Columns {
     /// The columns that Athena tells of. With `has_head` the first row of the first page holds their names.
-    pub(super) fn new(columns: &[ColumnInfo], has_head: bool) -> Self {
-        let field =
-            |column: &ColumnInfo| Field::new(column.name(), arrow_type(column.r#type()), true);
-        let fields: Vec<Field> = columns.iter().map(field).collect();
+    ///
+    /// Here a column has one zone, there each time its own: the first time's, by the rows of the first page, is taken for
+    /// all of its column. They stay the same instants.
+    pub(super) fn new(columns: &[ColumnInfo], has_head: bool, first_page: &[Row]) -> Self {
+        let rows = first_page.get(usize::from(has_head)..).unwrap_or_default();
+        let field = |(place, column): (usize, &ColumnInfo)| {
+            let kind = match column.r#type() {
+                "timestamp with time zone" => time_in(zone(rows, place).unwrap_or("UTC")),
+                other => arrow_type(other),
+            };
+            Field::new(column.name(), kind, true)
+        };
+        let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
         Self { schema: Arc::new(Schema::new(fields)), has_head }
     }
 
@@ -61,6 +71,16 @@ fn column(rows: &[Row], place: usize, field: &Field) -> Result<ArrayRef, QueryEr
     })
 }
 
+/// The zone of the first time in a column, if it is one that is known here.
+fn zone(rows: &[Row], place: usize) -> Option<&str> {
+    let first = rows.iter().find_map(|row| row.data().get(place)?.var_char_value())?;
+    first.split(' ').nth(2).filter(|zone| zone.parse::<Tz>().is_ok())
+}
+
+fn time_in(zone: &str) -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()))
+}
+
 /// A value as Arrow reads it: a time's zone stands behind a blank, and is UTC where none stands.
 fn plain(value: &str, wanted: &DataType) -> String {
     match (wanted, value.split(' ').nth(2)) {
@@ -79,9 +99,7 @@ fn arrow_type(athena: &str) -> DataType {
         "float" | "real" => DataType::Float32,
         "double" | "decimal" => DataType::Float64,
         "date" => DataType::Date32,
-        "timestamp" | "timestamp with time zone" => {
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-        }
+        "timestamp" => time_in("UTC"),
         _ => DataType::Utf8,
     }
 }
@@ -98,7 +116,7 @@ mod tests {
         let info = |(name, kind): &(&str, &str)| {
             ColumnInfo::builder().name(*name).r#type(*kind).build().unwrap()
         };
-        Columns::new(&of.iter().map(info).collect::<Vec<_>>(), true)
+        Columns::new(&of.iter().map(info).collect::<Vec<_>>(), true, &[])
     }
 
     fn row(values: &[Option<&str>]) -> Row {
@@ -140,6 +158,23 @@ mod tests {
         let batch = columns.batch(&rows, false).unwrap();
         let at = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         assert_eq!(at.values().to_vec(), [1_795_248_000_000_000; 4]);
+    }
+
+    #[test]
+    fn a_time_in_a_zone_is_in_it() {
+        for (first, zone) in [
+            (Some("2026-11-21 09:00:00.000 Europe/Berlin"), "Europe/Berlin"),
+            (Some("2026-11-21 13:30:00.000 +05:30"), "+05:30"),
+            (Some("2026-11-21 08:00:00.000 UTC"), "UTC"),
+            (Some("2026-11-21 08:00:00.000 Mars/Olympus"), "UTC"),
+            (None, "UTC"),
+        ] {
+            let page = [row(&[Some("at")]), row(&[None]), row(&[first])];
+            let kind = "timestamp with time zone";
+            let info = ColumnInfo::builder().name("at").r#type(kind).build().unwrap();
+            let columns = Columns::new(&[info], true, &page);
+            assert_eq!(*columns.schema().field(0).data_type(), time_in(zone), "{first:?}");
+        }
     }
 
     #[test]

@@ -177,7 +177,18 @@ fn json(array: &ArrayRef) -> io::Result<String> {
 }
 
 fn unprintable(error: ArrowError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+    let message = error.to_string();
+    // `Parser error: Invalid timezone "Mars": failed to parse timezone`
+    let zone = message.split_once("Invalid timezone \"").and_then(|(_, rest)| rest.split_once('"'));
+    match zone {
+        Some((zone, _)) => {
+            let words = format!(
+                "\"{zone}\" is no time zone, expected one such as \"Europe/Berlin\" or \"+02:00\""
+            );
+            io::Error::new(io::ErrorKind::InvalidData, words)
+        }
+        None => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
 }
 
 /// Tells whether a column's values are numbers, to stand to the right.

@@ -83,6 +83,11 @@ async fn a_time_in_a_zone_is_printed_in_it() {
         ("captured_at AT TIME ZONE 'Europe/Berlin'", "2026-11-21T13:00:00.000000+01:00"),
         ("captured_at AT TIME ZONE 'UTC'", "2026-11-21T12:00:00.000000Z"),
         ("captured_at", "2026-11-21T12:00:00.000000Z"),
+        (
+            "date_format(captured_at AT TIME ZONE 'Europe/Berlin', '%H:%i:%s, %M %e')",
+            "\"13:00:00, November 21\"",
+        ),
+        ("date_format(captured_at, '%x-%v')", "2026-47"),
         ("inferred_at - captured_at", "00:00:00.04"),
         ("captured_at - TIMESTAMP '2026-11-01 00:00:00'", "20 days 12:00:00"),
     ] {
@@ -91,6 +96,45 @@ async fn a_time_in_a_zone_is_printed_in_it() {
         let mut out = Vec::new();
         print(answer, Format::Csv, &mut out).await.unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("value\n{printed}\n"), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_zone_that_is_none_is_named() {
+    let site = Site::new();
+    site.deliver(&[row(0)]).await;
+    let sql = "SELECT captured_at AT TIME ZONE 'Mars' AS at FROM detections";
+    let answer = site.open().query(sql).await.unwrap();
+    let error = print(answer, Format::Csv, &mut Vec::new()).await.unwrap_err().to_string();
+    assert!(error.contains("\"Mars\" is no time zone, expected one such as"), "{error}");
+}
+
+#[tokio::test]
+async fn a_column_that_nobody_named_is_headed_as_it_was_asked_for() {
+    let site = Site::new();
+    site.deliver(&[row(0)]).await;
+    let table = site.open();
+    for (sql, head) in [
+        (
+            "SELECT captured_at - INTERVAL '1' HOUR FROM detections",
+            "captured_at - INTERVAL '1' HOUR",
+        ),
+        (
+            "SELECT json_extract_scalar(extra, '$.a') FROM detections",
+            "\"json_extract_scalar(extra, '$.a')\"",
+        ),
+        ("SELECT label, score * 2 FROM detections ORDER BY score * 2 LIMIT 1", "label,score * 2"),
+        (
+            "SELECT a.label, b.label, 1.5 FROM detections a JOIN detections b USING (frame_id)",
+            "label,label,1.5",
+        ),
+        ("SELECT 1, 2 AS \"1\"", "Int64(1),1"),
+        ("SELECT count(*) FROM detections", "count(*)"),
+    ] {
+        let mut out = Vec::new();
+        print(table.query(sql).await.unwrap(), Format::Csv, &mut out).await.unwrap();
+        let printed = String::from_utf8(out).unwrap();
+        assert_eq!(printed.lines().next(), Some(head), "{sql}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The functions that the engine lacks and Athena has, under the same names.
+//! What a path finds in a JSON text.
 
 use std::sync::Arc;
 
@@ -8,25 +8,20 @@ use arrow_schema::DataType;
 use datafusion::arrow::compute::cast;
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 use serde_json::Value;
-
-/// All of them.
-pub(crate) fn all() -> [ScalarUDF; 1] {
-    [ScalarUDF::from(JsonExtractScalar::new())]
-}
 
 /// `json_extract_scalar(json, path)`: the number, text or truth value at a path in a JSON text, as text; null for
 /// what has parts, for JSON's null, for nothing, and in a text that is no JSON
 /// (<https://trino.io/docs/current/functions/json.html#json_extract_scalar>).
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct JsonExtractScalar {
+pub(super) struct JsonExtractScalar {
     signature: Signature,
 }
 
 impl JsonExtractScalar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { signature: Signature::string(2, Volatility::Immutable) }
     }
 }
