@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use millrace::{Millrace, Parts};
 use services::ModelName;
 
@@ -15,7 +15,9 @@ pub(crate) async fn run(args: InferArgs, mut screen: Screen) -> anyhow::Result<E
     let mut config = args.site.load_without_streams()?;
     let chosen = args.models.into_iter().map(ModelName::new).collect::<Result<BTreeSet<_>, _>>()?;
     for name in &chosen {
-        config.models.get(name).with_context(|| format!("model \"{name}\" is not defined"))?;
+        let known: Vec<&str> = config.models.keys().map(ModelName::as_str).collect();
+        let is_known = config.models.contains_key(name);
+        ensure!(is_known, "model \"{name}\" is not defined; defined: {}", known.join(", "));
     }
     if !chosen.is_empty() {
         config.keep_models(|name| chosen.contains(name));

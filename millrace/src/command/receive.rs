@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use millrace::{Millrace, Parts};
 use services::StreamId;
 
@@ -15,7 +15,9 @@ pub(crate) async fn run(args: ReceiveArgs, mut screen: Screen) -> anyhow::Result
     let mut config = args.site.load()?;
     let chosen = args.streams.into_iter().map(StreamId::new).collect::<Result<BTreeSet<_>, _>>()?;
     for id in &chosen {
-        config.streams.get(id).with_context(|| format!("stream \"{id}\" is not defined"))?;
+        let known: Vec<&str> = config.streams.keys().map(StreamId::as_str).collect();
+        let is_known = config.streams.contains_key(id);
+        ensure!(is_known, "stream \"{id}\" is not defined; defined: {}", known.join(", "));
     }
     config.streams.retain(|id, _| chosen.is_empty() || chosen.contains(id));
     ensure!(!config.streams.is_empty(), "receive: no stream is defined");

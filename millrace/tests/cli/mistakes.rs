@@ -67,6 +67,35 @@ fn validate_tells_all_mistakes_those_of_models_and_addresses_too() {
 }
 
 #[test]
+fn validate_tells_one_mistake_once() {
+    let site = Site::new(&format!("{SCENE}[models.m]\nalgorithm = \"yolov8n\"\n"));
+    let error = site.run(&["validate"]).error();
+    let told =
+        "key \"models.m.algorithm\": found \"yolov8n\", wanted \"circles\" or \"sleep:DURATION\"\n";
+    assert_eq!(error, format!("millrace: millrace.toml:4:13: {told}"));
+}
+
+#[test]
+fn text_that_is_not_utf8_is_told() {
+    let site = Site::empty();
+    fs::write(site.path("millrace.toml"), b"# caf\xe9\n").unwrap();
+    let error = site.run(&["validate"]).error();
+    assert_eq!(error, "millrace: millrace.toml: not TOML: its text is not UTF-8\n");
+}
+
+#[test]
+fn a_query_that_fails_is_told_in_our_words_alone() {
+    let site = Site::new(&format!("{SCENE}[models.m]\nalgorithm = \"circles\"\n"));
+    site.run(&["up"]).ok();
+    let ask = |sql| site.run(&["query", sql]).error();
+    assert_eq!(
+        ask("SELECT count(*) FROM detections WHERE captured_at > '2026-11-28 05:50'"),
+        "millrace: run query: \"2026-11-28 05:50\" is no time, expected one such as \"2026-11-21 12:00:00\"\n"
+    );
+    assert_eq!(ask("SELECT 1/0"), "millrace: run query: divide by zero error\n");
+}
+
+#[test]
 fn validate_reads_addresses_as_the_receiver_does() {
     for (url, cause) in [
         ("rtsp://gate:s3cret@camera:99999/x", "its url cannot be read: invalid port number"),
@@ -158,7 +187,7 @@ fn probe_takes_a_file_and_says_what_else_it_takes() {
         ("clips/none.mp4", "SOURCE \"clips/none.mp4\" is no file; wanted rtsp://HOST"),
         ("http://gate:s3cret@h/x", "SOURCE begins with \"http:\"; wanted rtsp://HOST"),
         ("gate:s3cret@10.0.0.5/x", "SOURCE (not shown) is no file; wanted rtsp://HOST"),
-        ("rtsp://", "SOURCE: found a value that is not shown, wanted rtsp://HOST"),
+        ("rtsp://", "SOURCE: names no host, wanted rtsp://HOST"),
     ] {
         let error = site.run(&["probe", source]).error();
         assert!(error.contains(words), "{source}: {error}");

@@ -1,11 +1,11 @@
 //! The manifest beside an ONNX file: what the file does not say about itself (`docs/models.md`).
 
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use services::ModelName;
+use services::{ModelName, config};
 
 use super::ModelError;
 use super::metadata::parse_names;
@@ -232,7 +232,10 @@ fn read_text(what: &'static str, path: &Path) -> Result<String, ModelError> {
     fs::read_to_string(path).map_err(|cause| ModelError::Read {
         what,
         path: path.to_owned(),
-        cause,
+        cause: match cause.kind() {
+            io::ErrorKind::InvalidData => io::Error::other("its text is not UTF-8"),
+            _ => cause,
+        },
     })
 }
 
@@ -244,7 +247,7 @@ fn label_lines(text: &str) -> Vec<String> {
 
 /// Says where in `text` the error is: `line 3: …`.
 fn explain(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().trim();
+    let message = in_words(error.message().trim());
     match error.span() {
         Some(span) => {
             let before = text.get(..span.start).unwrap_or(text);
@@ -252,8 +255,17 @@ fn explain(text: &str, error: &toml::de::Error) -> String {
             let line = text.lines().nth(number - 1).unwrap_or("").trim();
             format!("line {number}, `{line}`: {message}")
         }
-        None => message.to_owned(),
+        None => message,
     }
+}
+
+/// What serde says, in the words of a manifest.
+fn in_words(message: &str) -> String {
+    let message = match message.split_once(", expected ") {
+        Some((found, wanted)) => format!("{found}, expected {}", config::in_words(wanted)),
+        None => message.to_owned(),
+    };
+    message.replace("unknown field", "unknown key").replace("unknown variant", "unknown word")
 }
 
 #[cfg(test)]
@@ -267,6 +279,28 @@ mod tests {
         Manifest::read(&path).map_err(|error| {
             error.to_string().split_once("model.toml\": ").expect("the file is named").1.to_owned()
         })
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_the_words_of_a_manifest() {
+        for (text, words) in [
+            ("thresholds = 0.5", "floating point `0.5`, expected a table"),
+            ("input_size = [-1, 2]", "integer `-1`, expected a whole number that is not negative"),
+            ("heads = \"yolov8\"", "unknown key `heads`, expected one of `name`"),
+            ("head = \"yolov9\"", "unknown word `yolov9`, expected one of `classification`"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn text_of_another_encoding_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.toml");
+        fs::write(&path, b"name = \"caf\xe9\"").unwrap();
+        let error = Manifest::read(&path).unwrap_err().to_string();
+        assert!(error.ends_with("model.toml\": its text is not UTF-8"), "{error}");
     }
 
     #[test]

@@ -99,6 +99,10 @@ const LONGEST_LEASE: Span = ms(3_600_000);
 /// Half of it are rows that wait to be filed, the other half is room for the largest put.
 const LEAST_BUFFER_BYTES: u64 = 2 * MAX_BATCH_BYTES as u64;
 
+/// Schemes of video that are not received.
+const FOREIGN_SCHEMES: [&str; 9] =
+    ["rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "onvif"];
+
 fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     check_url(stream, &at.to("url"))?;
     for name in stream.models.iter().flatten() {
@@ -121,28 +125,46 @@ fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
 }
 
 fn check_url(stream: &StreamConfig, at: &Key) -> Checked {
-    let key = || Key(at.0.clone());
-    let wanted = "rtsp://HOST[:PORT]/PATH, file:PATH or scene:";
-    let scheme = stream.url.split_once(':').map(|(scheme, _)| scheme);
-    match scheme {
-        Some("rtsp") => {
-            let rest = stream.url.strip_prefix("rtsp://").unwrap_or_default();
-            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let refuse = |why: &str| Err(Key(at.0.clone()).rule(why.to_owned()));
+    let no_url =
+        |why: &str| refuse(&format!("{why}, wanted rtsp://HOST[:PORT]/PATH, file:PATH or scene:"));
+    match stream.url.split_once(':') {
+        Some(("rtsp", rest)) => {
+            let Some(rest) = rest.strip_prefix("//") else { return no_url("has no \"//\"") };
+            let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             let host = authority.rsplit('@').next().unwrap_or_default();
+            if holds_torn_password(authority, rest) {
+                return refuse(
+                    "seems to hold a password with '/', '?' or '#' in it: write them as %2F, %3F and %23 and '@' as %40, \
+                     or take the keys \"username\" and \"password\"",
+                );
+            }
             if host.is_empty() || host.starts_with(':') {
-                return Err(key().wrong(format!("{:?}", stream.shown_url()), wanted));
+                return no_url("names no host");
             }
             if authority.contains('@') && stream.username.is_some() {
-                return Err(
-                    key().rule("has a user name, and so has the key \"username\": keep one")
-                );
+                return refuse("has a user name, and so has the key \"username\": keep one");
             }
             Ok(())
         }
-        Some("file") if stream.url.len() > "file:".len() => Ok(()),
-        Some("scene") => Ok(()),
-        _ => Err(key().wrong(format!("{:?}", stream.shown_url()), wanted)),
+        Some(("file", path)) if !path.is_empty() => Ok(()),
+        Some(("scene", _)) => Ok(()),
+        // Of anything else, what stands before the colon may be a user's name, or worse.
+        Some((scheme, rest)) if FOREIGN_SCHEMES.contains(&scheme) && rest.starts_with("//") => {
+            no_url(&format!("begins with \"{scheme}:\""))
+        }
+        _ => no_url("is no URL"),
     }
+}
+
+/// Tells whether the authority of a URL ends within a password: there is an '@' behind it, and what is taken for the host
+/// has a user before it, or no number for its port.
+fn holds_torn_password(authority: &str, rest: &str) -> bool {
+    // The colons of an IPv6 address stand in brackets.
+    let name = authority.rsplit(']').next().unwrap_or_default();
+    let port = name.rsplit_once(':').map(|(_, port)| port);
+    let is_host = !authority.contains('@') && port.is_none_or(|port| port.parse::<u16>().is_ok());
+    rest.contains('@') && !is_host
 }
 
 fn check_model(model: &ModelConfig, at: &Key) -> Checked {

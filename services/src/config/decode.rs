@@ -81,7 +81,13 @@ impl serde::de::Error for Fault {
     }
 
     fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
-        Problem::Wrong { found: found.to_string(), wanted: wanted.to_string() }.into()
+        let wanted = in_words(&wanted.to_string()).to_owned();
+        let found = match found {
+            Unexpected::Map => "a table".to_owned(),
+            Unexpected::Seq => "a list".to_owned(),
+            other => other.to_string(),
+        };
+        Problem::Wrong { found, wanted }.into()
     }
 
     fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
@@ -104,6 +110,20 @@ impl serde::de::Error for Fault {
 
     fn missing_field(key: &'static str) -> Self {
         Problem::Missing(key.to_owned()).into()
+    }
+}
+
+/// A type as whoever writes TOML knows it, by the name that serde has for it.
+pub fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
     }
 }
 

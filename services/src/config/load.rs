@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::check::{Checked, check};
@@ -70,7 +71,11 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
 
 pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(file).map_err(|error| {
-        ConfigError::new(Place::File(file.to_owned()), Vec::new(), Problem::Unreadable(error))
+        let problem = match error.kind() {
+            io::ErrorKind::InvalidData => Problem::Syntax("its text is not UTF-8".to_owned()),
+            _ => Problem::Unreadable(error),
+        };
+        ConfigError::new(Place::File(file.to_owned()), Vec::new(), problem)
     })
 }
 

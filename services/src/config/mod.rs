@@ -25,6 +25,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use decode::in_words;
 pub use error::{ConfigError, Place, Problem};
 pub use load::{Overrides, find_file, load, load_place, load_without_streams, parse, schema_json};
 pub use mask::masked;

@@ -115,9 +115,13 @@ impl Survey {
         names_models && self.left_out.iter().any(is_model)
     }
 
-    /// Tells whether a key of the same table was left out, which a rule may speak of.
+    /// Tells whether a key of the same table, or of the table itself, was left out, which a rule may speak of.
     fn lacks_neighbour_of(&self, path: &[String]) -> bool {
         let table = |path: &[String]| path.split_last().map(|(_, table)| table.to_vec());
-        path.len() > 2 && self.left_out.iter().any(|left| table(left) == table(path))
+        let is_near = |left: &Vec<String>| {
+            let of_left = table(left);
+            of_left.as_deref() == Some(path) || (path.len() > 2 && of_left == table(path))
+        };
+        self.left_out.iter().any(is_near)
     }
 }

@@ -72,7 +72,10 @@ fn a_value_of_the_wrong_kind_says_what_was_found_and_wanted() {
         error("[models.m]\nalgorithm = \"circles\"\nsample.pick = \"best\"\n"),
         "etc/millrace.toml:3:15: key \"models.m.sample.pick\": found \"best\", wanted \"keyframe\" or \"exact\""
     );
-    assert!(error("[infer]\nprefetch = -1\n").contains("found integer `-1`, wanted usize"));
+    assert!(
+        error("[infer]\nprefetch = -1\n")
+            .contains("found integer `-1`, wanted a whole number that is not negative")
+    );
 }
 
 #[test]
@@ -239,6 +242,54 @@ fn a_password_in_a_mistyped_url_is_not_shown() {
 }
 
 #[test]
+fn a_password_that_a_url_cannot_hold_is_refused_rather_than_torn() {
+    for url in ["rtsp://u:p@ss/w?rd#1@10.0.0.5/x", "rtsp://u:s3#cret@10.0.0.5/x"] {
+        let error = error(&format!("[streams.g]\nurl = \"{url}\"\n"));
+        assert!(error.contains("write them as %2F, %3F and %23"), "{error}");
+        assert!(!error.contains("ss/w") && !error.contains("cret"), "{error}");
+    }
+    for url in [
+        "rtsp://u:p@ss@10.0.0.5/x",
+        "rtsp://10.0.0.5/user=a@b",
+        "rtsp://10.0.0.5:554/x?u=a@b",
+        "rtsp://[::1]/a@b",
+    ] {
+        assert!(read(&format!("[streams.g]\nurl = \"{url}\"\n")).is_ok(), "{url}");
+    }
+}
+
+#[test]
+fn an_address_of_another_kind_is_named_by_its_scheme_alone() {
+    for (url, words) in [
+        ("http://u:s3cret@h/x", "begins with \"http:\", wanted rtsp://HOST"),
+        ("rtsps://u:s3cret@h/x", "begins with \"rtsps:\", wanted"),
+        ("rtsp://u:s3cret@/x", "names no host, wanted"),
+        ("clip.mp4", "is no URL, wanted"),
+        ("u:s3cret@h/x", "is no URL, wanted"),
+    ] {
+        let error = error(&format!("[streams.g]\nurl = \"{url}\"\n"));
+        assert!(error.contains(words) && !error.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn types_have_the_names_that_toml_has_for_them() {
+    for (text, words) in [
+        ("streams = 3\n", "wanted a table"),
+        (
+            "[models.m]\nalgorithm = \"circles\"\nsample = { frames = -1 }\n",
+            "wanted a whole number that is not negative",
+        ),
+        ("[models.m]\nalgorithm = \"circles\"\nsample = 3\n", "wanted a table"),
+        ("[aws]\nfifo = 3\n", "wanted a list"),
+        ("[streams.g]\nurl = \"scene:\"\npaced = 3\n", "wanted true or false"),
+    ] {
+        let error = error(text);
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn a_password_in_the_wrong_place_is_not_shown() {
     let url = "rtsp://u:s3cret@h/s";
     for error in [
@@ -257,7 +308,7 @@ fn a_password_in_the_wrong_place_is_not_shown() {
     }
     assert_eq!(
         error(&format!("[streams]\ngate = \"{url}\"\n")),
-        "etc/millrace.toml:2:8: key \"streams.gate\": found a value that is not shown, wanted struct StreamConfig"
+        "etc/millrace.toml:2:8: key \"streams.gate\": found a value that is not shown, wanted a table"
     );
 }
 
