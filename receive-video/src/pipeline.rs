@@ -220,6 +220,7 @@ impl OneStream {
             bucket: self.ports.bucket.name.clone(),
             reply_to: self.ports.feed.reply_to(),
             max_pixels: self.bounds.max_pixels,
+            window_bytes: self.bounds.window_bytes,
             policy: self.config.spool_policy(),
             spool: Arc::clone(spool),
             board: self.board.clone(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use media::h264::{DecodeError, OpenH264Decoder, Sps};
-use services::config::Pick;
+use services::config::{Pick, Size};
 use services::{Epoch, StreamId};
 
 use super::encode::{Encodings, Stamp};
@@ -31,6 +31,7 @@ pub(super) struct EpochConfig {
     pub(super) bucket: String,
     pub(super) reply_to: Option<String>,
     pub(super) max_pixels: u64,
+    pub(super) window_bytes: Size,
 }
 
 /// A bundle, and the lane that it is of.
@@ -66,7 +67,7 @@ impl EpochWork {
                 bucket: config.bucket.clone(),
                 reply_to: config.reply_to.clone(),
             };
-            Lane::new(lane.clone(), Bundler::new(address, &lane.sample))
+            Lane::new(lane.clone(), Bundler::new(address, &lane.sample), config.window_bytes)
         };
         Ok(Self {
             epoch,
@@ -270,7 +271,9 @@ impl EpochWork {
     ) -> Vec<LaneBundle> {
         let lane = &mut self.lanes[index];
         let decoded = frame.is_some();
-        frame.into_iter().for_each(|frame| lane.keep(frame));
+        if let Some(Err(too_many)) = frame.map(|frame| lane.keep(frame)) {
+            self.trouble = Some(too_many.to_string());
+        }
         let (run, otherwise) = match fate {
             Fate::Take(run) => (lane.complete(&run), reason::CONTEXT_LOST),
             Fate::Context(reason) | Fate::Skip(reason) => (None, reason),

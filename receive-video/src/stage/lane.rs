@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use services::config::{Encode, SampleConfig};
+use services::config::{Encode, SampleConfig, Size};
 use services::{MediaTime, ModelName};
 
 use crate::bundle::{Bundler, Frame};
@@ -31,16 +31,38 @@ pub(super) struct Lane {
     pub(super) bundler: Bundler,
     pub(super) books: Books,
     frames: BTreeMap<MediaTime, Arc<Frame>>,
+    most: Size,
+}
+
+/// The windows of a model would take more memory than they may.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "gather windows of model \"{model}\": its frames have more than window_bytes ({} bytes): set fewer frames, a smaller \
+     step or max_width, or a longer every",
+    .most.bytes()
+)]
+pub(super) struct TooManyFrames {
+    model: ModelName,
+    most: Size,
 }
 
 impl Lane {
-    pub(super) fn new(config: LaneConfig, bundler: Bundler) -> Self {
-        Self { config, bundler, books: Books::default(), frames: BTreeMap::new() }
+    pub(super) fn new(config: LaneConfig, bundler: Bundler, most: Size) -> Self {
+        Self { config, bundler, books: Books::default(), frames: BTreeMap::new(), most }
     }
 
     /// Keeps a frame for the runs that are open.
-    pub(super) fn keep(&mut self, frame: Arc<Frame>) {
+    ///
+    /// # Errors
+    /// They hold too many bytes: all that was kept is forgotten, so that none of them will be whole.
+    pub(super) fn keep(&mut self, frame: Arc<Frame>) -> Result<(), TooManyFrames> {
         self.frames.insert(frame.media_time, frame);
+        let held: u64 = self.frames.values().map(|frame| frame.bytes.len() as u64).sum();
+        if self.config.sample.frames == 1 || held <= self.most.bytes() {
+            return Ok(());
+        }
+        self.forget();
+        Err(TooManyFrames { model: self.config.model.clone(), most: self.most })
     }
 
     /// Forgets the frames of runs that are not to be completed.
@@ -94,7 +116,8 @@ mod tests {
             reply_to: None,
         };
         let bundler = Bundler::new(address, &sample);
-        Lane::new(LaneConfig { model: ModelName::new("shapes").unwrap(), sample }, bundler)
+        let config = LaneConfig { model: ModelName::new("shapes").unwrap(), sample };
+        Lane::new(config, bundler, Size::from_bytes(1 << 20))
     }
 
     fn frame(seq: u64, media_time: MediaTime) -> Arc<Frame> {
@@ -125,7 +148,7 @@ mod tests {
             for (_, fate) in settled.fates {
                 let n = decode_order[usize::try_from(settled.seq).unwrap()];
                 if !matches!(fate, Fate::Skip(_)) {
-                    lane.keep(frame(settled.seq, MediaTime(n * 3_600)));
+                    lane.keep(frame(settled.seq, MediaTime(n * 3_600))).unwrap();
                 }
                 if let Fate::Take(run) = fate {
                     let frames = lane.complete(&run).expect("all its pictures are there");

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use services::config::SpoolPolicy;
+use services::config::{Size, SpoolPolicy};
 use services::{Account, Clock, ErrorKind, FrameBatch, ModelName, PortError, StreamId};
 use telemetry::trace::Span;
 use tokio::runtime::Handle;
@@ -61,6 +61,7 @@ pub(crate) struct Stage {
     /// Where results are wanted besides the table.
     pub(crate) reply_to: Option<String>,
     pub(crate) max_pixels: u64,
+    pub(crate) window_bytes: Size,
     pub(crate) policy: SpoolPolicy,
     pub(crate) spool: Arc<Spool>,
     pub(crate) board: StreamBoard,
@@ -293,6 +294,7 @@ impl Stage {
             bucket: self.bucket.clone(),
             reply_to: self.reply_to.clone(),
             max_pixels: self.max_pixels,
+            window_bytes: self.window_bytes,
         }
     }
 

@@ -28,6 +28,7 @@ impl Fixture {
             bucket: "objects".into(),
             reply_to: None,
             max_pixels: 1 << 20,
+            window_bytes: Size::from_bytes(1 << 20),
             policy,
             spool: Arc::new(spool),
             board: board.stream(&stream),
@@ -170,4 +171,25 @@ fn a_disk_that_is_full_is_said_until_it_is_freed() {
     assert_eq!(fixture.status().away, None);
     let (account, batches) = fixture.close(4);
     assert_eq!((account.taken, account.shed_total(), batches.len()), (4, 3, 1));
+}
+
+#[test]
+fn windows_of_more_bytes_than_they_may_have_are_refused_in_words_and_forgotten() {
+    let mut fixture = Fixture::new(SampleConfig { frames: 10, ..every_picture() });
+    fixture.worker.stage.window_bytes = Size::from_bytes(20_000);
+    fixture.worker.handle(Inbound::Close { units: 0 }).unwrap();
+    fixture.worker.handle(Inbound::Open).unwrap();
+    let units = units(30);
+    let count = units.len() as u64;
+    for (seq, unit) in (0..).zip(units) {
+        fixture.give(seq, unit);
+    }
+    let (account, batches) = fixture.close(count);
+    assert_eq!((account.taken, batches.len()), (0, 0));
+    assert!(account.skipped["context-lost"] > 0, "{account:?}");
+    let words = fixture.status().last_error.unwrap();
+    assert!(
+        words.starts_with("gather windows of model \"shapes\": its frames have more than"),
+        "{words}"
+    );
 }

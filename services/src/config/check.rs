@@ -93,6 +93,8 @@ const fn ms(millis: u64) -> Span {
 }
 
 const DAY: Span = ms(86_400_000);
+/// Pictures from the first to the last of a window: eleven minutes at 25 a second.
+const MAX_WINDOW: u64 = 16_384;
 /// SQS ends a lease 12 hours after the receive, and refuses to extend it past that: with longer leases, an extension
 /// would run into it early.
 const LONGEST_LEASE: Span = ms(3_600_000);
@@ -205,6 +207,7 @@ fn check_sample(sample: &SampleConfig, at: &Key) -> Checked {
     at.span("every", sample.every, ms(1), DAY)?;
     at.within("frames", sample.frames.into(), 1, 256)?;
     at.within("step", sample.step.into(), 1, 10_000)?;
+    check_window(sample, at)?;
     at.within("quality", sample.quality.into(), 1, 100)?;
     at.within("max_frames", sample.max_frames.into(), 1, 256)?;
     at.span("max_delay", sample.max_delay, ms(0), ms(3_600_000))?;
@@ -230,9 +233,22 @@ fn check_sample(sample: &SampleConfig, at: &Key) -> Checked {
     Ok(())
 }
 
+/// A window is remembered picture by picture until it is whole, and so are all that began meanwhile.
+fn check_window(sample: &SampleConfig, at: &Key) -> Checked {
+    let pictures = u64::from(sample.frames) * u64::from(sample.step);
+    if sample.frames > 1 && pictures > MAX_WINDOW {
+        return Err(at.to("step").rule(format!(
+            "frames × step = {} × {} makes windows of {pictures} pictures: wanted {MAX_WINDOW} at most",
+            sample.frames, sample.step
+        )));
+    }
+    Ok(())
+}
+
 fn check_receive(receive: &ReceiveConfig, at: &Key) -> Checked {
     at.within("spool_bytes", receive.spool_bytes.bytes(), 1 << 20, 1 << 40)?;
     at.within("max_pixels", receive.max_pixels, 256, 1 << 30)?;
+    at.within("window_bytes", receive.window_bytes.bytes(), 1 << 20, 1 << 36)?;
     at.within("channel_units", receive.channel_units as u64, 1, 4_096)?;
     at.span("backoff_min", receive.backoff_min, ms(10), DAY)?;
     at.span("backoff_max", receive.backoff_max, receive.backoff_min, DAY)?;

@@ -297,6 +297,8 @@ pub struct ReceiveConfig {
     pub spool_bytes: Size,
     /// Most pixels of a picture; larger ones are refused before they are decoded.
     pub max_pixels: u64,
+    /// Most bytes that the frames of the windows of one model on one stream may have while they are gathered.
+    pub window_bytes: Size,
     /// Access units between a source and its sampler; a full channel makes the source wait.
     pub channel_units: usize,
     /// Shortest wait before a stream is connected to again.
@@ -316,6 +318,7 @@ impl Default for ReceiveConfig {
         Self {
             spool_bytes: Size::from_bytes(256 << 20),
             max_pixels: 8_192 * 4_320,
+            window_bytes: Size::from_bytes(128 << 20),
             channel_units: 64,
             backoff_min: Span::from_millis(500),
             backoff_max: Span::from_millis(30_000),

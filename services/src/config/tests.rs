@@ -88,6 +88,7 @@ fn bounds_are_part_of_the_message() {
         ("every = 0", "key \"models.m.sample.every\": found 0ns, wanted 1ms to"),
         ("frames = 0", "wanted 1 to 256"),
         ("step = 0", "wanted 1 to 10000"),
+        ("frames = 256\nstep = 10000", "windows of 2560000 pictures: wanted 16384 at most"),
         ("max_frames = 100000", "wanted 1 to 256"),
         ("encode = \"h264\"\npick = \"exact\"", "wanted pick = \"keyframe\""),
         ("encode = \"h264\"\nframes = 2", "wanted frames = 1"),
