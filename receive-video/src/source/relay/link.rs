@@ -11,6 +11,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::super::address::RtspAddress;
 use super::breach::{Breach, LEAST_PACKET, MAX_DEAFNESS};
+use super::client::{Client, greeted};
 use super::conversation::{Conversation, Step};
 use super::framing::{Framing, Item};
 use super::head::Head;
@@ -27,8 +28,6 @@ use super::{Notes, connect};
 
 /// How long the library may take to connect.
 const ARRIVAL: Duration = Duration::from_secs(10);
-/// How long whoever connects may take to show that it is the library.
-const GREETING: Duration = Duration::from_secs(1);
 /// Datagrams taken at once.
 const DATAGRAMS: usize = 64;
 /// Bytes before an interleaved packet.
@@ -64,12 +63,6 @@ struct Udp {
     connected: bool,
     reorder: Reorder<Bytes>,
     datagram: Vec<u8>,
-}
-
-/// The library's connection.
-struct Client {
-    stream: TcpStream,
-    framing: Framing,
 }
 
 /// What is there to be done.
@@ -373,33 +366,6 @@ impl Link {
         let mut waited = None;
         self.ends.expire(now(), |packet, ends| waited = Some((packet, ends)));
         waited.map_or(Ok(()), |(packet, ends)| self.pass_marked(&packet, ends))
-    }
-}
-
-/// Waits for the library: whoever knows the secret. Others are turned away.
-async fn greeted(listener: &TcpListener, prefix: &Prefix) -> Option<(Client, Head)> {
-    loop {
-        let (stream, _) = listener.accept().await.ok()?;
-        stream.set_nodelay(true).ok();
-        let mut client = Client { stream, framing: Framing::default() };
-        if let Ok(Some(first)) = timeout(GREETING, greeting(&mut client, prefix)).await {
-            return Some((client, first));
-        }
-    }
-}
-
-async fn greeting(client: &mut Client, prefix: &Prefix) -> Option<Head> {
-    loop {
-        match client.framing.next().ok()? {
-            Some(Item::Message(first, _)) => {
-                return prefix.stripped(first.uri()).is_some().then_some(first);
-            }
-            Some(Item::Packet(..)) => return None,
-            None => {}
-        }
-        if client.stream.read_buf(client.framing.room()).await.ok()? == 0 {
-            return None;
-        }
     }
 }
 

@@ -65,9 +65,7 @@ impl<P> Ends<P> {
             }
             (self.begun, self.marked) = (false, false);
         }
-        let goes_on = matches!(told.part, Part::Slice | Part::Fragment { .. });
-        let breaks_off = told.marker && told.part == Part::Fragment { last: false };
-        if self.marked && goes_on || breaks_off {
+        if self.marked && matches!(told.part, Part::Slice | Part::Fragment) {
             self.markers = Markers::Wrong;
         }
         if let Some((held, _)) = self.held.take() {
@@ -106,9 +104,6 @@ impl<P> Ends<P> {
 mod tests {
     use super::*;
 
-    const FIRST: Part = Part::Fragment { last: false };
-    const LAST: Part = Part::Fragment { last: true };
-
     /// Packets of one NAL unit each or fragments, by timestamp, part and marker: which are passed on as ends.
     fn ends(packets: &[(u32, Part, bool)]) -> (Vec<bool>, bool) {
         let (mut ends, mut passed, now) = (Ends::default(), Vec::new(), Instant::now());
@@ -126,8 +121,8 @@ mod tests {
         let packets = [
             (0, Part::Other, false),
             (0, Part::Beginning, false),
-            (0, FIRST, false),
-            (0, LAST, true),
+            (0, Part::Fragment, false),
+            (0, Part::Fragment, true),
             (1, Part::Beginning, true),
             (2, Part::Beginning, false),
             (2, Part::Slice, true),
@@ -148,8 +143,8 @@ mod tests {
         let packets = [
             (0, Part::Other, true),
             (0, Part::Beginning, false),
-            (0, FIRST, true),
-            (0, LAST, true),
+            (0, Part::Fragment, true),
+            (0, Part::Fragment, true),
         ];
         assert_eq!(ends(&packets), (vec![false; 4], true));
     }

@@ -9,6 +9,7 @@
 //! `framing`, `conversation`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link` holds the sockets.
 
 mod breach;
+mod client;
 mod conversation;
 mod framing;
 mod head;

@@ -6,8 +6,6 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// The bit of a fragment's second byte that says that it begins its unit.
 const FU_START: u8 = 0x80;
-/// The bit that says that it ends its unit.
-const FU_END: u8 = 0x40;
 /// The bit of a slice's first byte after its header that says that it begins its picture: `first_mb_in_slice` is 0
 /// (ITU-T H.264 §7.3.3, §9.1).
 const FIRST_SLICE: u8 = 0x80;
@@ -39,10 +37,7 @@ pub(super) enum Part {
     /// A later slice, or the beginning of it.
     Slice,
     /// More of a unit that began in an earlier packet.
-    Fragment {
-        /// The unit ends.
-        last: bool,
-    },
+    Fragment,
     /// No slice: parameter sets and the like.
     Other,
 }
@@ -54,7 +49,7 @@ impl Part {
             [header, rest @ ..] if header & 0x1f == STAP_A => Self::of_first_slice(rest),
             [indicator, header, rest @ ..] if indicator & 0x1f == FU_A => {
                 if header & FU_START == 0 {
-                    return Self::Fragment { last: header & FU_END != 0 };
+                    return Self::Fragment;
                 }
                 Self::of_unit(*header, rest.first())
             }
@@ -115,8 +110,8 @@ mod tests {
         assert_eq!(Part::of(&[0x41, 0x28]), Part::Slice);
         assert_eq!(Part::of(&[0x7c, 0x85, 0x88]), Part::Beginning);
         assert_eq!(Part::of(&[0x7c, 0x81, 0x28]), Part::Slice);
-        assert_eq!(Part::of(&[0x7c, 0x05, 0x88]), Part::Fragment { last: false });
-        assert_eq!(Part::of(&[0x7c, 0x45, 0x88]), Part::Fragment { last: true });
+        assert_eq!(Part::of(&[0x7c, 0x05, 0x88]), Part::Fragment);
+        assert_eq!(Part::of(&[0x7c, 0x45, 0x88]), Part::Fragment);
         assert_eq!(Part::of(&[0x78, 0, 2, 0x67, 1, 0, 2, 0x41, 0x88]), Part::Beginning);
         for other in [&[][..], &[0x67, 0x88], &[0x65], &[0x78, 0, 9, 0x65, 0x88], &[0x7c]] {
             assert_eq!(Part::of(other), Part::Other, "{other:?}");
