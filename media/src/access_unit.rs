@@ -5,8 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::h264::ParameterSets;
-use crate::h264::nal::{NalType, nal_units};
-use crate::h264::sei::recovery_frames;
+use crate::h264::nal::{Nal, NalType, nal_units};
+use crate::h264::sei::{Orientation, orientation, recovery_frames};
 use crate::h264::slice::is_intra;
 use crate::h264::sps::{Sps, SpsError};
 
@@ -62,10 +62,18 @@ impl AccessUnit {
 
     /// Whether pictures are refreshed little by little from here on (intra refresh), where other streams have key frames.
     pub fn refreshes(&self) -> bool {
-        let mut before_slices = nal_units(&self.data).take_while(|nal| !nal.is_slice());
-        before_slices.any(|nal| {
-            nal.unit_type() == NalType::Sei && recovery_frames(nal).is_some_and(|frames| frames > 0)
-        })
+        self.messages().any(|sei| recovery_frames(sei).is_some_and(|frames| frames > 0))
+    }
+
+    /// How its picture is to be shown, where it says that this is not as it is coded.
+    pub fn orientation(&self) -> Option<Orientation> {
+        self.messages().find_map(orientation)
+    }
+
+    /// The supplemental information before its slices.
+    fn messages(&self) -> impl Iterator<Item = Nal<'_>> {
+        let before_slices = nal_units(&self.data).take_while(|nal| !nal.is_slice());
+        before_slices.filter(|nal| nal.unit_type() == NalType::Sei)
     }
 
     /// Reads the sequence parameter set of its picture; `None` when it carries none.

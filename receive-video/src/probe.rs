@@ -8,7 +8,7 @@ use services::config::StreamConfig;
 use services::{Clock, MediaTime};
 use tokio::time::{Instant, timeout_at};
 
-use crate::source::{Address, Arrival, Sessions, Source, SourceError};
+use crate::source::{Address, Arrival, Sessions, Signs, Source, SourceError};
 
 /// How much media time is looked at.
 const LOOK: MediaTime = MediaTime(10 * MediaTime::HZ);
@@ -46,6 +46,8 @@ pub struct ProbeReport {
     pub clock_ahead_seconds: Option<f64>,
     /// Seconds for which nothing had come any more when the look ended; none when it still sent.
     pub silent_seconds: Option<f64>,
+    /// What whoever sets up models on it should know, in words.
+    pub warnings: Vec<String>,
 }
 
 /// Looks at a source for ten seconds of its time.
@@ -79,12 +81,15 @@ async fn look_at(address: &Address, sessions: &Sessions) -> Result<ProbeReport, 
         let Ok(waited) = timeout_at(deadline, source.next()).await else { break };
         next = waited?;
     }
-    look.report(&source, came.elapsed())
+    let incidents = source.incidents().into_iter().chain(look.signs.incidents());
+    let warnings = incidents.map(|incident| incident.words).collect();
+    Ok(ProbeReport { warnings, ..look.report(&source, came.elapsed())? })
 }
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 struct Look {
+    signs: Signs,
     sps: Option<Sps>,
     units: u64,
     bytes: u64,
@@ -98,6 +103,7 @@ struct Look {
 impl Look {
     fn unit(&mut self, arrival: &Arrival) {
         let time = arrival.media_time();
+        self.signs.unit(arrival);
         self.units += 1;
         self.times.push(time);
         self.bytes += arrival.unit.data.len() as u64;
@@ -132,6 +138,7 @@ impl Look {
             bitrate: rate(self.bytes as f64 * 8.0),
             sender_reports,
             clock_ahead_seconds: ahead.map(|micros| micros as f64 / 1e6),
+            warnings: Vec::new(),
             silent_seconds: (silent >= SILENCE).then_some(silent.as_secs_f64()),
         })
     }
@@ -182,9 +189,9 @@ impl fmt::Display for ProbeReport {
         if let Some(ahead) = self.clock_ahead_seconds {
             write!(f, "\ncamera's clock   {ahead:+.3} s from ours, its delay included")?;
         }
-        match self.silent_seconds {
-            Some(silent) => write!(f, "\nsilence          it has sent nothing for {silent:.0} s"),
-            None => Ok(()),
+        if let Some(silent) = self.silent_seconds {
+            write!(f, "\nsilence          it has sent nothing for {silent:.0} s")?;
         }
+        self.warnings.iter().try_for_each(|words| write!(f, "\nwarning          {words}"))
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::source::{
-    Address, Arrival, Backoff, Incident, Sessions, Source, SourceError, SourceErrorKind, Watchdog,
+    Address, Arrival, Backoff, Incident, Sessions, Signs, Source, SourceError, SourceErrorKind,
+    Watchdog,
 };
 use crate::stage::Inbound;
 use crate::status::{StreamBoard, StreamState};
@@ -129,20 +130,19 @@ impl Receiver {
         };
         let watched = matches!(self.address, Address::Rtsp(_));
         let mut watchdog = Watchdog::new(silence, key_frames, Instant::now());
-        let (mut next, mut media_time, mut refresh) =
-            (Some(first), MediaTime(0), Refresh::default());
+        let (mut next, mut media_time, mut signs) = (Some(first), MediaTime(0), Signs::default());
         while let Some(arrival) = next {
             let now = Instant::now();
             self.board.arrived(now);
             media_time = media_time.max(arrival.media_time());
-            let refreshed = refresh.unit(&arrival);
+            let refreshed = signs.unit(&arrival);
             if watched {
                 watchdog.unit(arrival.media_time(), arrival.unit.key || refreshed, now)?;
             }
             if !feed.give(arrival).await {
                 return Ok(End::Stopped);
             }
-            for incident in source.incidents().into_iter().chain(refresh.incident()) {
+            for incident in source.incidents().into_iter().chain(signs.incidents()) {
                 self.note(incident).await;
             }
             next = tokio::select! {
@@ -198,36 +198,6 @@ fn silent(watchdog: &Watchdog) -> crate::source::Alarm {
     watchdog.alarm(now).expect("past its deadline a watchdog gives an alarm")
 }
 
-/// Follows a stream that refreshes its pictures little by little (intra refresh), instead of sending key frames.
-#[derive(Debug, Default)]
-struct Refresh {
-    /// Nothing was lost since the last key frame, so that later pictures need none.
-    whole: bool,
-    seen: bool,
-    told: bool,
-}
-
-impl Refresh {
-    /// Tells whether this unit is as good as a key frame to whoever has all before it.
-    fn unit(&mut self, arrival: &Arrival) -> bool {
-        self.whole = arrival.unit.key || self.whole && !arrival.loss;
-        let refreshes = arrival.unit.refreshes();
-        self.seen |= refreshes;
-        refreshes && self.whole
-    }
-
-    /// What it means to models, once.
-    fn incident(&mut self) -> Option<Incident> {
-        let tells = self.seen && !std::mem::replace(&mut self.told, self.seen);
-        tells.then(|| Incident {
-            kind: "intra-refresh",
-            words: "it refreshes its pictures little by little and sends hardly any key frames: set pick = \"exact\" \
-                    for its models, and key frames in the camera if pictures are to come back after a loss"
-                .to_owned(),
-        })
-    }
-}
-
 /// The way from a source to the stage.
 struct Feed<'a> {
     inbox: &'a mpsc::Sender<Inbound>,
@@ -279,25 +249,6 @@ mod tests {
             seqs.push(arrival.seq);
         }
         seqs
-    }
-
-    #[test]
-    fn an_intra_refresh_is_told_once_and_stands_for_key_frames_until_something_is_lost() {
-        let unit = |data: &[u8], loss| Arrival {
-            loss,
-            unit: AccessUnit::from_annex_b(data.to_vec(), 0, 0),
-            ..arrival(0, false)
-        };
-        let idr = unit(&[0, 0, 1, 0x65, 0x88], false);
-        // A recovery point 3 frames on, before a P slice.
-        let point = |loss| unit(&[0, 0, 1, 0x06, 0x06, 1, 0x24, 0x80, 0, 0, 1, 0x41, 0x9a], loss);
-        let mut refresh = Refresh::default();
-        assert!(!refresh.unit(&point(false)), "nothing before it is known");
-        assert_eq!(refresh.incident().map(|told| told.kind), Some("intra-refresh"));
-        assert!(!refresh.unit(&idr));
-        assert!(refresh.unit(&point(false)));
-        assert_eq!(refresh.incident(), None);
-        assert!(!refresh.unit(&point(true)) && !refresh.unit(&point(false)));
     }
 
     #[tokio::test]

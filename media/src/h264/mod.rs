@@ -24,5 +24,6 @@ pub use assembly::built_with_assembly;
 pub use decode::{DecodeError, Decoder, OpenH264Decoder};
 pub use encode::{EncodeError, Encoder, EncoderConfig};
 pub use parameter_sets::ParameterSets;
+pub use sei::Orientation;
 pub use sps::{Chroma, Sps, SpsError};
 pub use support::Unsupported;

@@ -6,6 +6,7 @@
 mod boxes;
 mod fragments;
 mod samples;
+mod shown;
 mod track;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 use self::boxes::Header;
 use self::samples::Sample;
+pub use self::shown::Unapplied;
 use self::track::Track;
 use crate::access_unit::AccessUnit;
 use crate::h264::annexb::MAX_UNIT_BYTES;
@@ -24,6 +26,9 @@ use crate::h264::sps::{Sps, SpsError};
 
 /// The largest table of contents taken; one of 24 hours at 60 per second has about 100 MB.
 const MAX_TABLE_BYTES: u64 = 256 << 20;
+
+/// The part of a second by which a picture may come before an edit list begins, and be shown.
+const ROUNDED: i64 = 100;
 
 /// Why a file cannot be read as H.264 in MP4.
 #[derive(Debug, Error)]
@@ -81,7 +86,9 @@ impl<R: Read + Seek> Mp4Video<R> {
     pub fn new(mut reader: R) -> Result<Self, Mp4Error> {
         let file_len = reader.seek(SeekFrom::End(0))?;
         let track = read_track(&mut reader, file_len)?;
-        let starts_at = track.starts_at.unwrap_or(i64::MIN);
+        // Edit lists are rounded, to ticks of the movie.
+        let rounded = i64::from(track.timescale) / ROUNDED;
+        let starts_at = track.starts_at.map_or(i64::MIN, |starts_at| starts_at - rounded);
         let shown = track.samples.iter().map(|sample| sample.shown);
         let origin = shown.filter(|&time| time >= starts_at).min().unwrap_or(0);
         Ok(Self { reader, file_len, track, origin })
@@ -90,6 +97,11 @@ impl<R: Read + Seek> Mp4Video<R> {
     /// What the parameter set says: size, codec, colour.
     pub fn sps(&self) -> &Sps {
         &self.track.sps
+    }
+
+    /// What the file says of how its video is to be shown, and reading it does not apply.
+    pub fn unapplied(&self) -> &[Unapplied] {
+        &self.track.unapplied
     }
 
     /// Number of access units.

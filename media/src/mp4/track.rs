@@ -1,8 +1,9 @@
 //! The video track of a file, by what its `moov` box says.
 
 use super::Mp4Error;
-use super::boxes::{children, find, rows, u16_at, u32_at, version};
+use super::boxes::{children, find, u16_at, u32_at, version};
 use super::samples::{self, Sample};
+use super::shown::{self, Unapplied};
 use crate::h264::ParameterSets;
 use crate::h264::nal::Nal;
 use crate::h264::sps::Sps;
@@ -19,6 +20,8 @@ pub(super) struct Track {
     /// By the edit list: where presentation begins, in the track's ticks.
     pub(super) starts_at: Option<i64>,
     pub(super) samples: Vec<Sample>,
+    /// What it says of how it is to be shown, and reading it does not apply.
+    pub(super) unapplied: Vec<Unapplied>,
     /// Where a fragment does not say: duration and size of its samples.
     pub(super) defaults: Defaults,
 }
@@ -39,14 +42,17 @@ pub(super) fn of_movie(moov: &[u8], file_len: u64) -> Result<Track, Mp4Error> {
     let config = avc_config(stbl)?;
     let id = track_id(trak).ok_or_else(|| missing("tkhd"))?;
     let (parameters, sps) = parameter_sets(config)?;
+    let timescale = timescale(trak).filter(|&ticks| ticks > 0).ok_or_else(|| missing("mdhd"))?;
+    let samples = samples::of_tables(stbl, file_len)?;
     Ok(Track {
         id,
-        timescale: timescale(trak).filter(|&ticks| ticks > 0).ok_or_else(|| missing("mdhd"))?,
+        timescale,
         sps,
         parameters,
         length_size: usize::from(config.get(4).ok_or_else(|| missing("avcC"))? & 3) + 1,
-        starts_at: starts_at(trak),
-        samples: samples::of_tables(stbl, file_len)?,
+        starts_at: shown::starts_at(trak),
+        unapplied: shown::unapplied(moov, trak, timescale, &samples),
+        samples,
         defaults: defaults(moov, id),
     })
 }
@@ -67,16 +73,6 @@ fn track_id(trak: &[u8]) -> Option<u32> {
 fn timescale(trak: &[u8]) -> Option<u32> {
     let mdhd = find(trak, &[b"mdia", b"mdhd"])?;
     u32_at(mdhd, if version(mdhd) == 1 { 20 } else { 12 })
-}
-
-/// The first edit that shows something (`media_time` of -1 marks an empty one).
-fn starts_at(trak: &[u8]) -> Option<i64> {
-    let elst = find(trak, &[b"edts", b"elst"])?;
-    let wide = |high: u32, low: u32| (u64::from(high) << 32 | u64::from(low)).cast_signed();
-    if version(elst) == 1 {
-        return rows::<5>(elst, 4).map(|[_, _, high, low, _]| wide(high, low)).find(|&t| t >= 0);
-    }
-    rows::<3>(elst, 4).map(|[_, time, _]| i64::from(time.cast_signed())).find(|&time| time >= 0)
 }
 
 fn defaults(moov: &[u8], track: u32) -> Defaults {

@@ -9,6 +9,7 @@ mod error;
 mod foreign;
 mod relay;
 mod rtsp;
+mod signs;
 mod timeline;
 mod units;
 mod watchdog;
@@ -21,6 +22,7 @@ pub(crate) use address::Address;
 pub(crate) use backoff::Backoff;
 pub use error::{SourceError, SourceErrorKind};
 pub(crate) use rtsp::{RtspSource, Sessions};
+pub(crate) use signs::Signs;
 pub(crate) use timeline::TimelineSource;
 pub(crate) use watchdog::{Alarm, Watchdog};
 
@@ -91,8 +93,8 @@ impl Source {
             }
             Address::File { path, fps } => {
                 let (path, fps) = (path.clone(), *fps);
-                let units = blocking(move || units::of_file(&path, fps)).await?;
-                Ok(Self::Timeline(TimelineSource::start(units, paced, clock)))
+                let (units, incidents) = blocking(move || units::of_file(&path, fps)).await?;
+                Ok(Self::Timeline(TimelineSource::start(units, paced, clock).telling(incidents)))
             }
             Address::Scene { scene, frames } => {
                 let (scene, frames) = (scene.clone(), *frames);
@@ -120,15 +122,15 @@ impl Source {
     pub(crate) fn incidents(&mut self) -> Vec<Incident> {
         match self {
             Self::Rtsp(rtsp) => rtsp.incidents(),
-            Self::Timeline(_) => Vec::new(),
+            Self::Timeline(timeline) => timeline.incidents(),
         }
     }
 }
 
 /// Opens units on a thread that may be blocked.
-async fn blocking(
-    open: impl FnOnce() -> Result<units::Units, SourceError> + Send + 'static,
-) -> Result<units::Units, SourceError> {
+async fn blocking<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
     match tokio::task::spawn_blocking(open).await {
         Ok(opened) => opened,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

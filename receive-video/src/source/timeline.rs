@@ -8,9 +8,9 @@ use services::{CaptureClock, CaptureTime, Clock, MediaTime};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Arrival;
 use super::error::SourceError;
 use super::units::Units;
+use super::{Arrival, Incident};
 use crate::retry::Panicked;
 
 /// Units read ahead.
@@ -25,6 +25,7 @@ pub(crate) struct TimelineSource {
     began_at: CaptureTime,
     pace: Option<Instant>,
     next_seq: u64,
+    incidents: Vec<Incident>,
 }
 
 impl TimelineSource {
@@ -45,7 +46,18 @@ impl TimelineSource {
             began_at: clock.now(),
             pace: paced.then(Instant::now),
             next_seq: 0,
+            incidents: Vec::new(),
         }
+    }
+
+    /// With what is known of the file already.
+    pub(crate) fn telling(self, incidents: Vec<Incident>) -> Self {
+        Self { incidents, ..self }
+    }
+
+    /// Gives what happened since the last call.
+    pub(crate) fn incidents(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.incidents)
     }
 
     /// Gives the next access unit; `None` at the end.

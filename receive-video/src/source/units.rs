@@ -5,10 +5,11 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use media::h264::{AnnexBReader, Encoder, EncoderConfig};
-use media::mp4::{Mp4Error, Mp4Video};
+use media::mp4::{Mp4Error, Mp4Video, Unapplied};
 use media::scene::{Scene, SceneConfig};
 use media::{AccessUnit, FrameRate};
 
+use super::Incident;
 use super::error::SourceError;
 use super::foreign::{Foreign, HEAD_BYTES, Kind, Remedy};
 
@@ -23,11 +24,14 @@ const SCENE_KEY_SECONDS: f64 = 2.0;
 const SCENE_BITS_PER_PIXEL: f64 = 0.12;
 
 /// Opens a regular file, MP4 or bare H.264: by its first bytes, and where they do not tell by its ending (`.h264`,
-/// `.264` and `.avc` are bare H.264).
+/// `.264` and `.avc` are bare H.264). Gives what it says and is not applied, too.
 ///
 /// # Errors
 /// It cannot be read, or is no H.264 video; what else it is, and how MP4 is made of it, is said where it is known.
-pub(crate) fn of_file(path: &Path, fps: Option<FrameRate>) -> Result<Units, SourceError> {
+pub(crate) fn of_file(
+    path: &Path,
+    fps: Option<FrameRate>,
+) -> Result<(Units, Vec<Incident>), SourceError> {
     // To open a pipe would wait for somebody to write to it.
     if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_file() {
         return Err(refused(path, "it is no regular file"));
@@ -38,8 +42,8 @@ pub(crate) fn of_file(path: &Path, fps: Option<FrameRate>) -> Result<Units, Sour
     }
     match Kind::of(&head) {
         Kind::Foreign(foreign) => Err(refused(path, &foreign.advice(path))),
-        Kind::H264 => of_annex_b(path, fps),
-        Kind::Unknown if is_named_bare(path) => of_annex_b(path, fps),
+        Kind::H264 => Ok((of_annex_b(path, fps)?, Vec::new())),
+        Kind::Unknown if is_named_bare(path) => Ok((of_annex_b(path, fps)?, Vec::new())),
         Kind::Mp4 | Kind::Unknown => of_mp4(path, &head),
     }
 }
@@ -55,12 +59,21 @@ fn is_named_bare(path: &Path) -> bool {
     matches!(ending.as_deref(), Some("h264" | "264" | "avc"))
 }
 
-fn of_mp4(path: &Path, head: &[u8]) -> Result<Units, SourceError> {
+fn of_mp4(path: &Path, head: &[u8]) -> Result<(Units, Vec<Incident>), SourceError> {
     let mut video = Mp4Video::open(path).map_err(|error| advised(path, head, &error))?;
+    let incidents = video.unapplied().iter().map(incident).collect();
     let path = path.to_owned();
     let units = 0..video.len();
     let read = move |index| video.read(index).map_err(|error| unreadable(&path, &error));
-    Ok(Box::new(units.map(read)))
+    Ok((Box::new(units.map(read)), incidents))
+}
+
+fn incident(unapplied: &Unapplied) -> Incident {
+    let kind = match unapplied {
+        Unapplied::Turned(_) | Unapplied::Transformed => "rotation",
+        Unapplied::Parts(_) | Unapplied::Speed | Unapplied::Ends(_) => "edit-list",
+    };
+    Incident { kind, words: unapplied.to_string() }
 }
 
 fn of_annex_b(path: &Path, fps: Option<FrameRate>) -> Result<Units, SourceError> {
@@ -200,7 +213,7 @@ mod tests {
         let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.data.to_vec()).collect();
         std::fs::write(&path, bytes).unwrap();
         let read: Vec<AccessUnit> =
-            of_file(&path, FrameRate::new(25, 1)).unwrap().collect::<Result<_, _>>().unwrap();
+            of_file(&path, FrameRate::new(25, 1)).unwrap().0.collect::<Result<_, _>>().unwrap();
         let facts = |units: &[AccessUnit]| -> Vec<(i64, bool)> {
             units.iter().map(|unit| (unit.pts, unit.key)).collect()
         };

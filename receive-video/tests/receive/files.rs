@@ -5,6 +5,7 @@ use media::h264::{Decoder as _, OpenH264Decoder};
 use receive_video::StreamState;
 use services::{CaptureClock, FrameFormat, StreamId};
 
+use crate::encoded::x264;
 use crate::site::{Got, Site, clip, eventually};
 
 fn file_site(clip: &std::path::Path, sample: &str) -> Site {
@@ -215,4 +216,51 @@ async fn a_probe_measures_by_media_time() {
     let report = receive_video::probe(&stream).await.unwrap();
     assert!((report.fps - 25.0).abs() < 0.01, "{report}");
     assert_eq!(report.key_frame_seconds, Some(2.0), "{report}");
+}
+
+#[tokio::test]
+async fn a_clip_cut_without_coding_anew_is_taken_from_where_its_edit_list_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = x264(folder.path(), &["-g", "50", "-bf", "0"]) else { return };
+    // The last key frame before 3 s is picture 50; the edit list leaves out a second of what follows it.
+    let cut = folder.path().join("cut.mp4");
+    let copied = std::process::Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-nostdin", "-ss", "3", "-i"])
+        .arg(&clip)
+        .args(["-c", "copy"])
+        .arg(&cut)
+        .status();
+    assert!(copied.unwrap().success());
+    let site = file_site(&cut, "every = \"40ms\", pick = \"exact\"");
+    site.run().await.unwrap();
+    let numbers: Vec<i64> = site.frames("eye").await.iter().map(Got::number).collect();
+    assert_eq!(numbers, (75..200).collect::<Vec<_>>());
+    let account = site.account("clip").account;
+    assert_eq!((account.skipped["not-shown"], account.undecodable), (25, 0), "{account:?}");
+}
+
+#[tokio::test]
+async fn a_clip_that_is_to_be_shown_turned_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = x264(folder.path(), &["-g", "50"]) else { return };
+    let mut bytes = std::fs::read(&clip).unwrap();
+    let at = bytes.windows(4).position(|four| four == b"tkhd").unwrap() + 4 + 40;
+    for (entry, value) in [(0, 0), (1, 0x1_0000), (3, -0x1_0000), (4, 0_i32)] {
+        bytes[at + 4 * entry..][..4].copy_from_slice(&value.to_be_bytes());
+    }
+    std::fs::write(&clip, bytes).unwrap();
+    let words =
+        "its pictures are to be shown turned clockwise by 90°: models see them as they are coded";
+    let url = format!("file:{}", clip.display());
+    let stream = serde_json::from_value(serde_json::json!({ "url": url })).unwrap();
+    let report = receive_video::probe(&stream).await.unwrap();
+    assert_eq!(report.warnings, [words]);
+    assert!(report.to_string().ends_with(&format!("\nwarning          {words}")), "{report}");
+    let site = file_site(&clip, "every = \"1s\"");
+    site.run().await.unwrap();
+    let events = site.events("clip");
+    assert_eq!(
+        (events.len(), events[0].kind.as_str(), events[0].words.as_str()),
+        (1, "rotation", words)
+    );
 }

@@ -69,7 +69,7 @@ fn what_is_no_mp4_becomes_one_by_the_command_that_is_named() {
         ("-c:v wmv2", "q.wmv", "ASF (WMV)"),
     ] {
         let made = remedied(folder.path(), make, file, expected);
-        let units = of_file(&made, None).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let (units, _) = of_file(&made, None).unwrap_or_else(|error| panic!("{file}: {error}"));
         assert!(units.map(Result::unwrap).count() > 0, "{file}");
     }
 }
@@ -129,7 +129,7 @@ fn h264_is_read_whatever_its_file_is_called() {
         "ffmpeg -v error -i base.mp4 -c copy -f h264 bare.mp4 && cp base.mp4 boxes.h264",
     );
     for file in ["bare.mp4", "boxes.h264"] {
-        let units = of_file(&folder.path().join(file), None).unwrap();
+        let (units, _) = of_file(&folder.path().join(file), None).unwrap();
         assert_eq!(units.map(Result::unwrap).count(), 6, "{file}");
     }
 }
