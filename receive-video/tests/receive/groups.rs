@@ -6,7 +6,7 @@ use media::AccessUnit;
 use media::h264::{Decoder as _, OpenH264Decoder};
 
 use crate::cameras::{serve, site};
-use crate::encoded::{PICTURES, x264};
+use crate::encoded::{PICTURES, x264, x264_in_halves};
 use crate::site::{Got, Site};
 
 /// A key frame a second, of which the first alone is an IDR picture.
@@ -139,5 +139,23 @@ async fn slices_of_pictures_that_are_marked_once_cost_no_delay_and_no_event() {
     let account = site.account("gate").account;
     assert_eq!(account.taken, account.received, "{account:?}");
     assert!(site.events("gate").is_empty());
+    check_numbers(&site.frames("eye").await);
+}
+
+#[tokio::test]
+async fn a_camera_whose_groups_name_other_parameter_sets_loses_no_picture_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Numbers 0 and 1, one with CABAC and one without: neither's slices can be read with the other's sets.
+    let zero = ["-x264-params", "sps-id=0:cabac=1:keyint=25:scenecut=0:bframes=0:repeat-headers=1"];
+    let one = ["-x264-params", "sps-id=1:cabac=0:keyint=25:scenecut=0:bframes=0:repeat-headers=1"];
+    let Some(clip) = x264_in_halves(folder.path(), [&zero, &one]) else { return };
+    let camera = serve(Feed::file(&clip)).await;
+    let sample = "every = \"40ms\", pick = \"exact\", max_delay = \"100ms\"";
+    let site = site(&camera.url("gate"), "", sample);
+    let running = site.start();
+    running.until("gate", "a round and a half", |status| status.taken >= 300).await;
+    running.stop().await.unwrap();
+    let account = site.account("gate").account;
+    assert_eq!(account.taken, account.received, "{account:?}");
     check_numbers(&site.frames("eye").await);
 }
