@@ -1,7 +1,7 @@
 # What one does with this repository; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-all test-other localstack lint lint-text lint-infra fuzz format schemas image up down logs clean
+.PHONY: help setup build release demo test test-all test-other localstack lint lint-text lint-infra fuzz attack format schemas image up down logs clean
 
 CARGO ?= cargo
 LINT_TOOLS := target/lint-tools
@@ -65,6 +65,10 @@ lint-infra: ## check Terraform, images, composition, Kubernetes manifests, shell
 
 fuzz: ## run the fuzz targets for FUZZ_SECONDS each (60), with the nightly toolchain; FUZZ=mp4 runs one
 	@fuzz/run $(FUZZ)
+
+attack: release ## attack the release build with hostile cameras and more, and say what it costs a good one
+	$(CARGO) build --release --package fake-camera
+	bench/attack/run.py --programs target/release
 
 format: $(LINT_TOOLS)/ready ## format Rust and Python
 	$(CARGO) fmt --all
