@@ -35,6 +35,26 @@ pub enum Fault {
         /// Fraction of the packets, 0 to 1.
         rate: f64,
     },
+    /// Sends RTP packets of another source between its own.
+    Foreign {
+        /// Fraction of the packets, 0 to 1.
+        rate: f64,
+    },
+    /// Sets the bit of a NAL unit's header that must not be set.
+    BadHeader {
+        /// Fraction of the packets, 0 to 1.
+        rate: f64,
+    },
+    /// Leaves out RTP packets and gives their numbers to those that follow.
+    Omit {
+        /// Fraction of the packets, 0 to 1.
+        rate: f64,
+    },
+    /// Answers DESCRIBE with a redirect to another camera of this server.
+    Redirect {
+        /// That camera's mount.
+        to: String,
+    },
     /// Goes on with pictures of another size (synthetic scene only).
     Resolution {
         /// Pixels, even.
@@ -118,6 +138,10 @@ pub struct Faults {
     pub lose: f64,
     pub reorder: f64,
     pub corrupt: f64,
+    pub foreign: f64,
+    pub bad_header: f64,
+    pub omit: f64,
+    pub redirect: Option<String>,
     pub resolution: Option<(u32, u32)>,
     pub rtp_jump_seconds: f64,
     pub ntp_jump_seconds: f64,
@@ -152,6 +176,10 @@ impl Faults {
             Fault::Lose { rate: r } => self.lose = rate(*r)?,
             Fault::Reorder { rate: r } => self.reorder = rate(*r)?,
             Fault::Corrupt { rate: r } => self.corrupt = rate(*r)?,
+            Fault::Foreign { rate: r } => self.foreign = rate(*r)?,
+            Fault::BadHeader { rate: r } => self.bad_header = rate(*r)?,
+            Fault::Omit { rate: r } => self.omit = rate(*r)?,
+            Fault::Redirect { to } => self.redirect = Some(to.clone()),
             Fault::Resolution { width, height } => {
                 self.resolution = Some((side(*width, WIDTHS)?, side(*height, HEIGHTS)?));
             }
@@ -223,6 +251,10 @@ mod tests {
             (r#"{"kind":"lose","rate":0.5}"#, Fault::Lose { rate: 0.5 }),
             (r#"{"kind":"reorder","rate":0.5}"#, Fault::Reorder { rate: 0.5 }),
             (r#"{"kind":"corrupt","rate":0.5}"#, Fault::Corrupt { rate: 0.5 }),
+            (r#"{"kind":"foreign","rate":0.5}"#, Fault::Foreign { rate: 0.5 }),
+            (r#"{"kind":"bad-header","rate":0.5}"#, Fault::BadHeader { rate: 0.5 }),
+            (r#"{"kind":"omit","rate":0.5}"#, Fault::Omit { rate: 0.5 }),
+            (r#"{"kind":"redirect","to":"yard"}"#, Fault::Redirect { to: "yard".into() }),
             (
                 r#"{"kind":"resolution","width":320,"height":180}"#,
                 Fault::Resolution { width: 320, height: 180 },

@@ -6,6 +6,11 @@ use rand::{Rng, SeedableRng};
 use crate::fault::Faults;
 use crate::rtp::HEADER_LEN;
 
+/// The last byte of a packet's source (RFC 3550 §5.1).
+const SOURCE: usize = 11;
+/// The bit of a NAL unit's first byte that must not be set.
+const FORBIDDEN: u8 = 0x80;
+
 /// The line to one viewer.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -31,6 +36,16 @@ impl Line {
             if self.happens(faults.corrupt) {
                 self.damage(&mut packet);
             }
+            if self.happens(faults.bad_header)
+                && let Some(header) = packet.get_mut(HEADER_LEN)
+            {
+                *header |= FORBIDDEN;
+            }
+            if self.happens(faults.foreign) {
+                let mut foreign = packet.clone();
+                foreign[SOURCE] ^= 1;
+                arriving.push(foreign);
+            }
             if self.held.is_none() && self.happens(faults.reorder) {
                 self.held = Some(packet);
                 continue;
@@ -39,6 +54,11 @@ impl Line {
             arriving.extend(self.held.take());
         }
         arriving
+    }
+
+    /// Tells whether the next packet is left out before it is numbered.
+    pub(crate) fn omits(&mut self, faults: &Faults) -> bool {
+        self.happens(faults.omit)
     }
 
     /// Counts the packets lost on this line.

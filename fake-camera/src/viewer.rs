@@ -84,7 +84,8 @@ impl Viewer {
             let payload = Payload { marker, ..payload.clone() };
             self.numbering.packet(&payload, unit.timestamp)
         };
-        let packets = unit.payloads.iter().map(packet).collect();
+        let sent = unit.payloads.iter().filter(|_| !self.line.omits(&faults));
+        let packets = sent.map(packet).collect();
         let lost = self.line.lost();
         let packets = self.line.pass(packets, &faults);
         let counters = &self.camera().counters;

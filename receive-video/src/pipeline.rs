@@ -7,11 +7,11 @@ use anyhow::{Context as _, anyhow};
 use services::config::{Config, StreamConfig};
 use services::{Account, Clock, DataFolder, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::inbox::inbox;
 use crate::own_thread::on_own_thread;
 use crate::retry::{Panicked, Retry};
 use crate::source::Address;
@@ -171,7 +171,7 @@ impl OneStream {
         let mut shippers = self.start_shippers(&spool, &drained, &stop);
         let patience = stop_shipping(self.shutdown.clone(), stop, DRAIN);
         let _patience = AbortOnDropHandle::new(tokio::spawn(patience));
-        let (inbox, outbox) = mpsc::channel(self.bounds.channel_units.max(1));
+        let (inbox, outbox) = inbox(self.bounds.channel_units, self.bounds.channel_bytes.bytes());
         let stage = self.stage(&spool);
         let runtime = Handle::current();
         let thread = std::thread::Builder::new()

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use services::config::{ReceiveConfig, StreamConfig};
 use services::{Clock, MediaTime};
-use tokio::sync::mpsc;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::inbox::{Inbound, Inbox, Refused};
 use crate::source::{
     Address, Arrival, Backoff, Incident, Sessions, Signs, Source, SourceError, SourceErrorKind,
     Watchdog,
 };
-use crate::stage::Inbound;
 use crate::status::{StreamBoard, StreamState};
 use crate::store::Spool;
 
@@ -29,7 +28,7 @@ pub(crate) struct Receiver {
     pub(crate) address: Address,
     pub(crate) bounds: ReceiveConfig,
     pub(crate) spool: Arc<Spool>,
-    pub(crate) inbox: mpsc::Sender<Inbound>,
+    pub(crate) inbox: Inbox,
     pub(crate) board: StreamBoard,
     pub(crate) clock: Clock,
     pub(crate) shutdown: CancellationToken,
@@ -200,7 +199,7 @@ fn silent(watchdog: &Watchdog) -> crate::source::Alarm {
 
 /// The way from a source to the stage.
 struct Feed<'a> {
-    inbox: &'a mpsc::Sender<Inbound>,
+    inbox: &'a Inbox,
     live: bool,
     /// The stage was busy: what refers to what it missed is left out too.
     skipping: bool,
@@ -209,7 +208,7 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    fn new(inbox: &'a mpsc::Sender<Inbound>, live: bool) -> Self {
+    fn new(inbox: &'a Inbox, live: bool) -> Self {
         Self { inbox, live, skipping: false, units: 0, key_frames: 0 }
     }
 
@@ -224,9 +223,9 @@ impl<'a> Feed<'a> {
         if self.skipping && !arrival.unit.key {
             return true;
         }
-        let given = self.inbox.try_send(Inbound::Unit(Box::new(arrival)));
-        self.skipping = matches!(given, Err(mpsc::error::TrySendError::Full(_)));
-        !matches!(given, Err(mpsc::error::TrySendError::Closed(_)))
+        let given = self.inbox.try_send(Box::new(arrival));
+        self.skipping = given == Err(Refused::Full);
+        given != Err(Refused::Ended)
     }
 }
 
@@ -234,8 +233,10 @@ impl<'a> Feed<'a> {
 mod tests {
     use media::AccessUnit;
     use services::{CaptureClock, CaptureTime};
+    use tokio::sync::mpsc;
 
     use super::*;
+    use crate::inbox::{Held, inbox};
 
     fn arrival(seq: u64, key: bool) -> Arrival {
         let unit = AccessUnit { data: vec![1].into(), pts: 0, dts: 0, key, referenced: true };
@@ -243,9 +244,9 @@ mod tests {
         Arrival { seq, captured_at, clock, loss: false, unit }
     }
 
-    fn seqs(inbox: &mut mpsc::Receiver<Inbound>) -> Vec<u64> {
+    fn seqs(inbox: &mut mpsc::Receiver<Held>) -> Vec<u64> {
         let mut seqs = Vec::new();
-        while let Ok(Inbound::Unit(arrival)) = inbox.try_recv() {
+        while let Ok(Held { inbound: Inbound::Unit(arrival), .. }) = inbox.try_recv() {
             seqs.push(arrival.seq);
         }
         seqs
@@ -253,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_live_source_leaves_out_up_to_the_next_key_frame_when_the_stage_is_busy() {
-        let (sender, mut inbox) = mpsc::channel(2);
+        let (sender, mut inbox) = inbox(2, 1 << 20);
         let mut feed = Feed::new(&sender, true);
         for seq in 0..3 {
             assert!(feed.give(arrival(seq, seq == 0)).await);

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use rtsp_types::headers::{
-    AUTHORIZATION, CONTENT_BASE, CONTENT_TYPE, CSEQ, PUBLIC, RANGE, RtpInfos, SERVER, SESSION,
-    Session as SessionHeader, Transports, WWW_AUTHENTICATE, rtp_info,
+    AUTHORIZATION, CONTENT_BASE, CONTENT_TYPE, CSEQ, LOCATION, PUBLIC, RANGE, RtpInfos, SERVER,
+    SESSION, Session as SessionHeader, Transports, WWW_AUTHENTICATE, rtp_info,
 };
 use rtsp_types::{Method, Request, Response, ResponseBuilder, StatusCode, Url, Version};
 use tokio::time::Instant;
@@ -197,6 +197,10 @@ impl Conversation {
     ) -> Result<Reply, StatusCode> {
         if let Some(code) = view.faults.status {
             return Err(StatusCode::from(code));
+        }
+        if let Some(to) = &view.faults.redirect {
+            let answer = self.respond(request, StatusCode::Found);
+            return Ok(answer.header(LOCATION, camera_url(request, to)?).build(Vec::new()).into());
         }
         let body = sdp::describe(mount, &view.facts, view.faults.wrong_sdp.as_ref());
         Ok(self

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use media::h264::annexb::MAX_UNIT_BYTES;
 use services::MediaTime;
 
+use super::relay::MAX_UNIT;
 use super::watchdog::Alarm;
 
 /// What can be done about it.
@@ -80,7 +80,7 @@ impl SourceError {
     }
 
     pub(crate) fn too_large(bytes: usize) -> Self {
-        let words = format!("it sent an access unit of {bytes} bytes, more than {MAX_UNIT_BYTES}");
+        let words = format!("it sent an access unit of {bytes} bytes, more than {MAX_UNIT}");
         Self::broken("too-large", words)
     }
 

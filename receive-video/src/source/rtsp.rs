@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt as _;
 use media::AccessUnit;
 use media::h264::ParameterSets;
-use media::h264::annexb::MAX_UNIT_BYTES;
 use media::h264::nal::nal_units;
 use retina::client::{
     Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
@@ -22,7 +21,7 @@ use url::Url;
 use super::address::RtspAddress;
 use super::clock_map::{ClockMap, Verdict, utc};
 use super::error::SourceError;
-use super::relay::Relay;
+use super::relay::{MAX_UNIT, Relay};
 use super::{Arrival, Incident};
 
 /// How long the goodbye to a server may take.
@@ -92,7 +91,10 @@ impl RtspSource {
     pub(crate) async fn next(&mut self) -> Result<Arrival, SourceError> {
         loop {
             match self.session.next().await {
-                Some(Ok(CodecItem::VideoFrame(frame))) => return self.arrival(frame),
+                Some(Ok(CodecItem::VideoFrame(frame))) => {
+                    self.relay.settle();
+                    return self.arrival(frame);
+                }
                 Some(Ok(CodecItem::Rtcp(packet))) => self.report(&packet),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
@@ -261,9 +263,9 @@ async fn ended(
     SourceError::rtsp(status, address.credentials.is_some(), &text)
 }
 
-/// Refuses what no file may hold either.
+/// Refuses what the relay should have refused.
 fn check_size(bytes: usize) -> Result<(), SourceError> {
-    if bytes > MAX_UNIT_BYTES { Err(SourceError::too_large(bytes)) } else { Ok(()) }
+    if bytes > MAX_UNIT { Err(SourceError::too_large(bytes)) } else { Ok(()) }
 }
 
 fn wall(context: &retina::PacketContext) -> CaptureTime {
@@ -305,9 +307,9 @@ mod tests {
 
     #[test]
     fn an_access_unit_larger_than_a_file_may_hold_is_refused() {
-        assert!(check_size(MAX_UNIT_BYTES).is_ok());
-        let error = check_size(MAX_UNIT_BYTES + 1).unwrap_err();
-        let words = "it sent an access unit of 16777217 bytes, more than 16777216";
+        assert!(check_size(MAX_UNIT).is_ok());
+        let error = check_size(MAX_UNIT + 1).unwrap_err();
+        let words = "it sent an access unit of 8388609 bytes, more than 8388608";
         assert_eq!((error.event(), &*error.to_string()), ("too-large", words));
     }
 

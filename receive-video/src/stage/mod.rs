@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundle::Bundle;
+use crate::inbox::{Held, Inbound};
 use crate::sample::reason;
-use crate::source::Arrival;
 use crate::status::StreamBoard;
 use crate::store::{Spool, Stored, shed};
 use epoch::{EpochConfig, EpochWork, LaneBundle};
@@ -37,20 +37,6 @@ use unsaved::Unsaved;
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait for room or for a disk that works before trying again.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// What the source tells the stage.
-#[derive(Debug)]
-pub(crate) enum Inbound {
-    /// A connection plays: a new epoch.
-    Open,
-    /// An access unit.
-    Unit(Box<Arrival>),
-    /// The connection has ended after so many access units.
-    Close {
-        /// Access units that the source gave, those left out for overload included.
-        units: u64,
-    },
-}
 
 /// What a stage needs.
 #[derive(Clone, Debug)]
@@ -104,20 +90,20 @@ impl Stage {
     /// No decoder can be had.
     pub(crate) fn run(
         self,
-        mut inbox: mpsc::Receiver<Inbound>,
+        mut inbox: mpsc::Receiver<Held>,
         runtime: &Handle,
     ) -> anyhow::Result<()> {
         let mut worker = Worker::new(self);
         loop {
             let wait = worker.deadline().saturating_duration_since(Instant::now());
-            let inbound = match inbox.try_recv() {
-                Ok(inbound) => Ok(Some(inbound)),
+            let held = match inbox.try_recv() {
+                Ok(held) => Ok(Some(held)),
                 Err(_) => {
                     runtime.block_on(async { tokio::time::timeout(wait, inbox.recv()).await })
                 }
             };
-            match inbound {
-                Ok(Some(inbound)) => worker.handle(inbound)?,
+            match held {
+                Ok(Some(Held { inbound, .. })) => worker.handle(inbound)?,
                 Ok(None) => break,
                 Err(_) => {}
             }

@@ -8,6 +8,7 @@ use services::{CaptureClock, CaptureTime, DataFolder};
 use tempfile::TempDir;
 
 use super::*;
+use crate::source::Arrival;
 use crate::status::StatusBoard;
 
 struct Fixture {

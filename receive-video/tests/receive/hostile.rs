@@ -20,6 +20,8 @@ enum Attack {
     Header,
     /// RTP packets of one access unit, each with this payload.
     Packets(Vec<u8>),
+    /// The same, each of a timestamp of its own and marked as the end of its access unit.
+    Marked(Vec<u8>),
 }
 
 /// Serves attacks until the process ends; gives the URL.
@@ -64,8 +66,14 @@ fn converse(stream: &TcpStream, attack: &Attack) -> std::io::Result<()> {
             &*stream,
             "RTSP/1.0 200 OK\r\n{number}\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
         )?;
-        if let (Attack::Packets(payload), "PLAY") = (attack, method) {
-            return send_packets(stream, payload);
+        match attack {
+            Attack::Packets(payload) if method == "PLAY" => {
+                return send_packets(stream, payload, false);
+            }
+            Attack::Marked(payload) if method == "PLAY" => {
+                return send_packets(stream, payload, true);
+            }
+            _ => {}
         }
     }
 }
@@ -77,10 +85,12 @@ fn send_without_end(mut stream: &TcpStream, first: &[u8], more: &[u8]) -> std::i
     }
 }
 
-fn send_packets(mut stream: &TcpStream, payload: &[u8]) -> std::io::Result<()> {
+fn send_packets(mut stream: &TcpStream, payload: &[u8], marked: bool) -> std::io::Result<()> {
     for seq in (0..=u16::MAX).cycle() {
         let [high, low] = seq.to_be_bytes();
-        let packet = [&[0x80, 96, high, low, 0, 0, 0, 0, 0, 0, 0, 9][..], payload].concat();
+        let (kind, time) = if marked { (0x80 | 96, [0, 0, high, low]) } else { (96, [0; 4]) };
+        let header = [&[0x80, kind, high, low][..], &time, &[0, 0, 0, 9]].concat();
+        let packet = [&header[..], payload].concat();
         let [high, low] = u16::try_from(packet.len()).unwrap().to_be_bytes();
         stream.write_all(&[&[b'$', 0, high, low][..], &packet].concat())?;
     }
@@ -128,4 +138,11 @@ async fn an_access_unit_without_end_is_refused_at_its_bound() {
     // Slices of an IDR picture, in packets of their own (RFC 6184 §5.6).
     let payload = [&[0x65][..], &[7; 1_400]].concat();
     a_good_camera_beside(Attack::Packets(payload), "too-large").await;
+}
+
+#[tokio::test]
+async fn units_without_a_picture_are_refused_at_their_bound_also_where_each_is_marked_as_an_end() {
+    // Supplemental enhancement information, which ends no access unit (ITU-T H.264 §7.4.1.2.3).
+    let payload = [&[0x06][..], &[7; 60_000]].concat();
+    a_good_camera_beside(Attack::Marked(payload), "too-large").await;
 }

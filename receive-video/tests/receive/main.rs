@@ -16,3 +16,4 @@ mod gstreamer;
 mod hostile;
 mod shipping;
 mod site;
+mod unruly;

@@ -250,6 +250,7 @@ fn check_receive(receive: &ReceiveConfig, at: &Key) -> Checked {
     at.within("max_pixels", receive.max_pixels, 256, 1 << 30)?;
     at.within("window_bytes", receive.window_bytes.bytes(), 1 << 20, 1 << 36)?;
     at.within("channel_units", receive.channel_units as u64, 1, 4_096)?;
+    at.within("channel_bytes", receive.channel_bytes.bytes(), 1 << 20, 1 << 30)?;
     at.span("backoff_min", receive.backoff_min, ms(10), DAY)?;
     at.span("backoff_max", receive.backoff_max, receive.backoff_min, DAY)?;
     at.span("backoff_unauthorized", receive.backoff_unauthorized, receive.backoff_min, DAY)?;

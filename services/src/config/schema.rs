@@ -301,6 +301,8 @@ pub struct ReceiveConfig {
     pub window_bytes: Size,
     /// Access units between a source and its sampler; a full channel makes the source wait.
     pub channel_units: usize,
+    /// Their bytes, the one that the sampler works on included; one is let in whatever its size.
+    pub channel_bytes: Size,
     /// Shortest wait before a stream is connected to again.
     pub backoff_min: Span,
     /// Longest wait before a stream is connected to again.
@@ -320,6 +322,7 @@ impl Default for ReceiveConfig {
             max_pixels: 8_192 * 4_320,
             window_bytes: Size::from_bytes(128 << 20),
             channel_units: 64,
+            channel_bytes: Size::from_bytes(8 << 20),
             backoff_min: Span::from_millis(500),
             backoff_max: Span::from_millis(30_000),
             backoff_unauthorized: Span::from_millis(60_000),

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use media::h264::annexb::MAX_UNIT_BYTES;
-
 use super::super::error::SourceError;
 
 /// Bytes of the first line and the headers of a message.
 pub(super) const MAX_HEAD: usize = 16 * 1_024;
 /// Bytes of the body of a message: a description of dozens of streams has a few kilobytes.
 pub(super) const MAX_BODY: usize = 256 * 1_024;
+/// Bytes of a camera's access unit, in packets that count [`LEAST_PACKET`] at least: an 8K key frame has less.
+pub(crate) const MAX_UNIT: usize = 8 << 20;
+/// Bytes of packets that the RTSP library was given since it made an access unit of what came before: what it keeps, and
+/// what waits for it in the sockets between.
+pub(super) const MAX_UNSETTLED: usize = 14 << 20;
 /// NAL units of an access unit: slices of one packet each make 6,000 of a picture of 8 MiB.
 pub(super) const MAX_NALS: usize = 8_192;
 /// What a packet counts at least, in bytes: each costs its reader more than its payload.
@@ -38,8 +41,10 @@ pub(crate) enum Breach {
     LongBody(String),
     #[error("it sent what is neither an RTSP message nor an interleaved packet")]
     NotRtsp,
-    #[error("it sent an access unit of more than {MAX_UNIT_BYTES} bytes")]
+    #[error("it sent an access unit of more than {MAX_UNIT} bytes")]
     LargeUnit,
+    #[error("it sent {} MiB of packets that make no access unit", MAX_UNSETTLED >> 20)]
+    NoUnit,
     #[error("it sent an access unit of more than {MAX_NALS} NAL units")]
     ManyNals,
     #[error("it wants to send more than {} MiB a second for {MAX_HASTE:?}", RATE >> 20)]
@@ -64,7 +69,7 @@ impl Breach {
         match self {
             Self::LongHead | Self::LongBody(_) => "message-too-long",
             Self::NotRtsp => "not-rtsp",
-            Self::LargeUnit | Self::ManyNals => "too-large",
+            Self::LargeUnit | Self::NoUnit | Self::ManyNals => "too-large",
             Self::Haste => "too-fast",
             Self::Deaf | Self::Io(_) => "connection",
             Self::OtherVoice => "source-changed",

@@ -24,7 +24,7 @@ use super::rtp::Rtp;
 use super::udp::UdpPair;
 use super::urls::Prefix;
 use super::video::{Unfit, Video};
-use super::{Notes, connect};
+use super::{Notes, Unsettled, connect};
 
 /// How long the library may take to connect.
 const ARRIVAL: Duration = Duration::from_secs(10);
@@ -34,6 +34,8 @@ const DATAGRAMS: usize = 64;
 const INTERLEAVED: usize = 4;
 /// The bit of an RTP packet's second byte that marks the last of its picture (RFC 6184 §5.1).
 const MARKER: u8 = 0x80;
+/// Bytes for the library at which no more datagrams are taken.
+const OUTBOX: usize = 256 * 1_024;
 /// The largest datagram.
 const DATAGRAM: usize = 65_536;
 
@@ -52,9 +54,11 @@ pub(super) struct Link {
     /// What goes to the library.
     outbox: Vec<u8>,
     notes: Notes,
+    unsettled: Unsettled,
     told_foreign: bool,
     told_damaged: bool,
     told_markers: bool,
+    told_broken: bool,
 }
 
 /// Ports for a camera that sends by UDP.
@@ -79,7 +83,7 @@ impl Link {
         camera: TcpStream,
         address: &RtspAddress,
         prefix: Prefix,
-        notes: Notes,
+        (notes, unsettled): (Notes, Unsettled),
     ) -> Result<Self, Breach> {
         let failed = |error| Breach::io("open UDP ports", &error);
         let udp = match address.transport {
@@ -105,9 +109,11 @@ impl Link {
             udp,
             outbox: Vec::new(),
             notes,
+            unsettled,
             told_foreign: false,
             told_damaged: false,
             told_markers: false,
+            told_broken: false,
         })
     }
 
@@ -272,10 +278,19 @@ impl Link {
             Ok(cost) => cost,
             Err(unfit) => return self.leave_out(packet, unfit),
         };
+        if self.video.has_broken_units() {
+            self.notes.once(
+                "broken-units",
+                "it leaves out parts of NAL units without a gap in its packets' numbers: their pictures count as lost",
+                &mut self.told_broken,
+            );
+        }
         let begins = self.outbox.len();
         self.pass(|(rtp, _)| rtp, packet, cost)?;
-        if let Some(second) = self.outbox.get_mut(begins + INTERLEAVED + 1) {
+        if let Some([_, second, high, low, ..]) = self.outbox.get_mut(begins + INTERLEAVED..) {
             *second = *second & !MARKER | if ends { MARKER } else { 0 };
+            let number = u16::from_be_bytes([*high, *low]);
+            [*high, *low] = self.video.number(number).to_be_bytes();
         }
         Ok(())
     }
@@ -300,6 +315,7 @@ impl Link {
             let [high, low] = len.to_be_bytes();
             self.outbox.extend_from_slice(&[b'$', channel(channels), high, low]);
             self.outbox.extend_from_slice(packet);
+            self.unsettled.add(INTERLEAVED + packet.len())?;
         }
         self.charge(cost)
     }
@@ -334,6 +350,9 @@ impl Link {
 
     fn datagrams_of(&mut self, udp: &mut Udp) -> Result<(), Breach> {
         for _ in 0..DATAGRAMS {
+            if self.outbox.len() > OUTBOX {
+                break;
+            }
             let Ok(len) = udp.pair.rtp.try_recv(&mut udp.datagram) else { break };
             let packet = Bytes::copy_from_slice(&udp.datagram[..len]);
             let now = now();

@@ -25,17 +25,19 @@ mod urls;
 mod video;
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use url::Url;
 
 use super::Incident;
 use super::address::RtspAddress;
 use super::error::SourceError;
-use breach::Breach;
+pub(super) use breach::MAX_UNIT;
+use breach::{Breach, MAX_UNSETTLED};
 use link::Link;
 use urls::Prefix;
 
@@ -43,6 +45,8 @@ use urls::Prefix;
 const PORT: u16 = 554;
 /// How long a relay whose connection has ended may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+/// Bytes on their way to the library that the system keeps on our side.
+const SEND_BUFFER: u32 = 256 * 1_024;
 
 /// A relay that runs until the library closes its connection, or the camera does, or breaks a bound.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ pub(super) struct Relay {
     prefix: Prefix,
     url: Url,
     notes: Notes,
+    unsettled: Unsettled,
     ended: JoinHandle<Result<(), Breach>>,
 }
 
@@ -67,6 +72,21 @@ impl Notes {
     }
 }
 
+/// Bytes of packets that the library was given and has made no access unit of.
+#[derive(Clone, Debug, Default)]
+struct Unsettled(Arc<AtomicUsize>);
+
+impl Unsettled {
+    /// Counts a packet.
+    ///
+    /// # Errors
+    /// There are too many: the library keeps all of them.
+    fn add(&self, bytes: usize) -> Result<(), Breach> {
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > MAX_UNSETTLED { Err(Breach::NoUnit) } else { Ok(()) }
+    }
+}
+
 impl Relay {
     /// Connects to a camera, and waits for the library.
     ///
@@ -75,15 +95,17 @@ impl Relay {
     pub(super) async fn start(address: &RtspAddress) -> Result<Self, SourceError> {
         let camera = connect(&address.url).await?;
         let here = |error| Breach::io("open a port for the relay", &error);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(here)?;
+        let listener = listen().map_err(here)?;
         let port = listener.local_addr().map_err(here)?.port();
         let prefix = Prefix::new(port, &format!("{:032x}", rand::random::<u128>()));
         let local = Url::parse(&prefix.before(address.url.as_str()));
         let url = local.map_err(|error| Breach::Io(format!("name the relay: {error}")))?;
         let notes = Notes::default();
-        let link = Link::new(camera, address, prefix.clone(), notes.clone())?;
+        let unsettled = Unsettled::default();
+        let shared = (notes.clone(), unsettled.clone());
+        let link = Link::new(camera, address, prefix.clone(), shared)?;
         let ended = tokio::spawn(link.run(listener));
-        Ok(Self { prefix, url, notes, ended })
+        Ok(Self { prefix, url, notes, unsettled, ended })
     }
 
     /// What the library connects to.
@@ -94,6 +116,11 @@ impl Relay {
     /// A text of the library in which the camera's URLs are as the camera has them.
     pub(super) fn hidden_in(&self, text: &str) -> String {
         self.prefix.hidden_in(text)
+    }
+
+    /// Tells that the library has given an access unit: it keeps nothing of what came before.
+    pub(super) fn settle(&self) {
+        self.unsettled.0.store(0, Ordering::Relaxed);
     }
 
     /// Gives what happened since the last call.
@@ -111,6 +138,14 @@ impl Relay {
     }
 }
 
+/// Listens for the library, with a small buffer towards it.
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    socket.listen(16)
+}
+
 /// Connects to where a URL points.
 async fn connect(url: &Url) -> Result<TcpStream, Breach> {
     let port = url.port().unwrap_or(PORT);
@@ -120,4 +155,19 @@ async fn connect(url: &Url) -> Result<TcpStream, Breach> {
     let camera = TcpStream::connect((name, port)).await.map_err(failed)?;
     camera.set_nodelay(true).map_err(failed)?;
     Ok(camera)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_that_make_no_access_unit_are_refused_at_their_bound_whatever_they_are() {
+        let unsettled = Unsettled::default();
+        for _ in 0..2 {
+            assert_eq!(unsettled.add(MAX_UNSETTLED), Ok(()));
+            assert_eq!(unsettled.add(1), Err(Breach::NoUnit));
+            unsettled.0.store(0, Ordering::Relaxed);
+        }
+    }
 }

@@ -29,6 +29,25 @@ pub(super) fn units_begun(payload: &[u8]) -> Option<usize> {
     Some(units + memmem::find_iter(payload, &START_CODE).count())
 }
 
+/// A fragment of a NAL unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment {
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
+
+impl Fragment {
+    /// The fragment that a payload is, if it is one.
+    pub(super) fn of(payload: &[u8]) -> Option<Self> {
+        match payload {
+            [indicator, header, ..] if indicator & 0x1f == FU_A => {
+                Some(Self { first: header & FU_START != 0, last: header & FU_END != 0 })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Which part of a picture a payload holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {

@@ -5,10 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use media::h264::annexb::MAX_UNIT_BYTES;
-
-use super::breach::{Breach, LEAST_NAL, LEAST_PACKET, LEAST_UNIT, MAX_NALS};
-use super::payload::units_begun;
+use super::breach::{Breach, LEAST_NAL, LEAST_PACKET, LEAST_UNIT, MAX_NALS, MAX_UNIT};
+use super::payload::{Fragment, units_begun};
 use super::rtp::{Rtp, rtcp_source};
 
 /// A source that was not heard for so long has given way to another.
@@ -32,12 +30,27 @@ pub(super) struct Video {
     unit: Option<u32>,
     bytes: usize,
     nals: usize,
+    /// The timestamp of a NAL unit of which more fragments are to come.
+    open: Option<u32>,
+    /// The number of the packet that was passed last.
+    last: Option<u16>,
+    /// By how much numbers of packets are raised: once for each NAL unit that breaks off without a gap in them.
+    shift: u16,
 }
 
 impl Video {
     /// Watches from `now` on.
     pub(super) fn new(now: Instant) -> Self {
-        Self { source: None, heard: now, unit: None, bytes: 0, nals: 0 }
+        Self {
+            source: None,
+            heard: now,
+            unit: None,
+            bytes: 0,
+            nals: 0,
+            open: None,
+            last: None,
+            shift: 0,
+        }
     }
 
     /// Tells whose an RTP packet is, before packets are put in order; gives its number.
@@ -69,10 +82,33 @@ impl Video {
         ends: bool,
     ) -> Result<Result<usize, Unfit>, Breach> {
         let Some(rtp) = Rtp::parse(packet) else { return Ok(Err(Unfit::Damaged)) };
-        match units_begun(rtp.payload) {
-            Some(nals) => self.count(&rtp, nals, ends).map(Ok),
-            None => Ok(Err(Unfit::Damaged)),
+        let Some(nals) = units_begun(rtp.payload) else { return Ok(Err(Unfit::Damaged)) };
+        let fragment = Fragment::of(rtp.payload);
+        let fits = match fragment {
+            Some(fragment) if !fragment.first => self.open == Some(rtp.timestamp),
+            _ => self.open.is_none(),
+        };
+        // The library ends the session for what does not fit, unless it sees that packets are missing.
+        match self.last {
+            None if !fits => return Ok(Err(Unfit::Damaged)),
+            Some(last) if !fits && rtp.seq == last.wrapping_add(1) => {
+                self.shift = self.shift.wrapping_add(1);
+            }
+            _ => {}
         }
+        self.last = Some(rtp.seq);
+        self.open = fragment.filter(|fragment| !fragment.last).map(|_| rtp.timestamp);
+        self.count(&rtp, nals, ends).map(Ok)
+    }
+
+    /// Whether NAL units broke off without a gap in the packets' numbers.
+    pub(super) fn has_broken_units(&self) -> bool {
+        self.shift > 0
+    }
+
+    /// The number under which the packet that was passed last goes to the library.
+    pub(super) fn number(&self, seq: u16) -> u16 {
+        seq.wrapping_add(self.shift)
     }
 
     /// Looks at an RTCP packet; gives what it costs its reader, in bytes.
@@ -94,7 +130,7 @@ impl Video {
         let bytes = rtp.payload.len().max(LEAST_PACKET);
         self.bytes += bytes;
         self.nals += nals;
-        if self.bytes > MAX_UNIT_BYTES {
+        if self.bytes > MAX_UNIT {
             return Err(Breach::LargeUnit);
         }
         if self.nals > MAX_NALS {
@@ -149,6 +185,8 @@ mod tests {
         for len in [1, 1_400] {
             let mut video = Video::new(Instant::now());
             let part = [&[0x7c, 0x05][..], &vec![7; len]].concat();
+            let first = packet(1, 0, &[0x7c, 0x85, 1]);
+            video.pass(&first, false).unwrap().unwrap();
             let refused = (0..).find_map(|_| video.pass(&packet(1, 0, &part), false).err());
             assert_eq!(refused, Some(Breach::LargeUnit));
         }
@@ -159,5 +197,39 @@ mod tests {
         let mut video = Video::new(Instant::now());
         let mut cost = || video.pass(&packet(1, 0, &[0x41; 9]), false).unwrap().unwrap();
         assert_eq!((cost(), cost()), (LEAST_UNIT, LEAST_NAL));
+    }
+
+    #[test]
+    fn fragments_that_do_not_fit_count_as_a_loss_and_whole_units_do_not() {
+        let mut video = Video::new(Instant::now());
+        let mut seq = 0;
+        let mut gap = |timestamp, payload: &[u8]| {
+            let before = video.shift;
+            let mut packet = packet(1, timestamp, payload);
+            packet[3] = seq;
+            seq += 1;
+            video.pass(&packet, false).unwrap().map(|_| video.number(0) - before)
+        };
+        let (first, middle, last) = ([0x7c, 0x85, 1], [0x7c, 0x05, 1], [0x7c, 0x45, 1]);
+        let whole = [0x41, 0x9a];
+        assert_eq!(gap(0, &middle), Err(Unfit::Damaged), "before the first unit");
+        for payload in [&first[..], &middle, &last, &whole, &first, &last] {
+            assert_eq!(gap(1, payload), Ok(0));
+        }
+        assert_eq!(gap(2, &last), Ok(1), "it never began");
+        assert_eq!((gap(3, &first), gap(3, &first)), (Ok(0), Ok(1)), "it begins twice");
+        assert_eq!(gap(3, &whole), Ok(1), "another within it");
+        assert_eq!((gap(4, &first), gap(5, &first)), (Ok(0), Ok(1)), "its rest never comes");
+        assert_eq!(gap(6, &middle), Ok(1), "its rest is another picture's");
+    }
+
+    #[test]
+    fn a_unit_that_broke_off_where_packets_are_missing_is_no_second_loss() {
+        let mut video = Video::new(Instant::now());
+        video.pass(&packet(1, 0, &[0x7c, 0x85, 1]), false).unwrap().unwrap();
+        let mut later = packet(1, 1, &[0x41, 0x9a]);
+        later[3] = 2;
+        video.pass(&later, true).unwrap().unwrap();
+        assert!(!video.has_broken_units());
     }
 }
