@@ -6,6 +6,8 @@ const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 /// The bit of a fragment's second byte that says that it begins its unit.
 const FU_START: u8 = 0x80;
+/// The bit that says that it ends its unit.
+const FU_END: u8 = 0x40;
 /// The bit of a slice's first byte after its header that says that it begins its picture: `first_mb_in_slice` is 0
 /// (ITU-T H.264 §7.3.3, §9.1).
 const FIRST_SLICE: u8 = 0x80;
