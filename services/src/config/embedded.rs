@@ -19,7 +19,6 @@ impl Config {
             queue: QueueOptions {
                 max_receives: self.queue.max_receives,
                 max_bytes: self.queue.max_bytes.bytes(),
-                max_lease: self.infer.lease.duration(),
             },
             delivery: DeliveryOptions {
                 max_buffered_bytes: self.delivery.max_bytes.bytes(),

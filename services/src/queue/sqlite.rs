@@ -1,8 +1,8 @@
 //! The embedded queue: one SQLite file per model, shared by any number of processes.
 //!
 //! `Ok` is a commit with `synchronous=FULL`: it survives a power cut. Times are the wall clock's, so that leases
-//! mean the same to every process; a clock set back makes leases longer, up to [`QueueOptions::max_lease`] from then
-//! on, one set forward ends them early, and both cost at most a second delivery.
+//! mean the same to every process. Each lease is kept with its beginning: after a clock was set back it lasts as long as
+//! its worker asked for, from the next look on; one set forward ends it early, and costs at most a second delivery.
 //!
 //! A receive that waits is woken by a send through the same [`SqliteQueue`]; messages from elsewhere, and leases
 //! that run out, it finds by looking: after 5 ms first, then ever less often, down to every 50 ms. A look takes
@@ -17,7 +17,7 @@ use rusqlite::Transaction;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::store::{self, FORMAT, Lease, LeaseEnds, QueueCounts, Waiting};
+use super::store::{self, FORMAT, Lease, LeaseEnds, LeaseSpan, QueueCounts, Waiting};
 use super::{
     Backlog, DeadLetter, DeadLetters, Depth, LetterId, Outcome, Queue, Receipt, Received,
     check_batch, check_send,
@@ -27,6 +27,8 @@ use crate::error::{ErrorKind, PortError};
 use crate::sqlite::Database;
 use crate::time::CaptureTime;
 
+/// The longest lease, as SQS has it.
+const LONGEST_LEASE: Duration = Duration::from_secs(12 * 60 * 60);
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LATER_LOOKS: Duration = Duration::from_millis(50);
 
@@ -37,14 +39,11 @@ pub struct QueueOptions {
     pub max_receives: u32,
     /// Most bytes of messages and dead letters together; beyond it messages are refused as `Full`.
     pub max_bytes: u64,
-    /// The longest lease that is given, and that one of another process is left.
-    pub max_lease: Duration,
 }
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        let max_lease = Duration::from_secs(12 * 60 * 60);
-        Self { max_receives: 5, max_bytes: 1_024 * 1_024 * 1_024, max_lease }
+        Self { max_receives: 5, max_bytes: 1_024 * 1_024 * 1_024 }
     }
 }
 
@@ -138,19 +137,22 @@ impl SqliteQueue {
 
     /// Leases what is there now, up to `max`.
     async fn take(&self, max: usize, lease: Duration) -> Result<Vec<Received>, PortError> {
-        let now = self.clock.now();
-        let ends = LeaseEnds { now, latest: later(now, self.options.max_lease) };
-        let lease_end = later(now, lease);
+        let clock = self.clock.clone();
+        let ends_at = |now| LeaseEnds { now, latest: later(now, LONGEST_LEASE) };
         let max_receives = self.options.max_receives.max(1);
         self.database
             .run(move |database| {
+                let ends = ends_at(clock.now());
                 if !database
                     .read("receive from", |transaction| store::has_ready(transaction, ends))?
                 {
                     return Ok(Vec::new());
                 }
                 database.write("receive from", |transaction| {
-                    store::expire(transaction, ends)?;
+                    // The time when the file is ours: no lease of others began after it, unless by another clock.
+                    let now = clock.now();
+                    let span = LeaseSpan { begin: now, end: later(now, lease) };
+                    store::expire(transaction, ends_at(now))?;
                     let mut taken = Vec::new();
                     while taken.len() < max {
                         let Some(Waiting { id, receives }) = store::oldest_waiting(transaction)?
@@ -164,22 +166,13 @@ impl SqliteQueue {
                                     format!("received {receives} times, never acknowledged");
                                 store::give_up(transaction, id, &reason, now)?;
                             }
-                            Ok(_) => taken.push(store::lease(transaction, id, lease_end)?),
+                            Ok(_) => taken.push(store::lease(transaction, id, span)?),
                         }
                     }
                     Ok(taken)
                 })
             })
             .await
-    }
-
-    fn check_lease(&self, lease: Duration) -> Result<(), PortError> {
-        let most = self.options.max_lease;
-        if lease <= most {
-            return Ok(());
-        }
-        let cause = format!("{lease:?}, at most {most:?} are allowed");
-        Err(PortError::because(ErrorKind::Invalid, "check lease", cause))
     }
 }
 
@@ -219,7 +212,7 @@ impl Queue for SqliteQueue {
         wait: Duration,
     ) -> Result<Vec<Received>, PortError> {
         check_batch(max)?;
-        self.check_lease(lease)?;
+        check_lease(lease)?;
         let begun = Instant::now();
         let mut pause = FIRST_LOOK;
         loop {
@@ -241,12 +234,13 @@ impl Queue for SqliteQueue {
         receipts: &[Receipt],
         lease: Duration,
     ) -> Result<Vec<Outcome>, PortError> {
-        self.check_lease(lease)?;
+        check_lease(lease)?;
         let clock = self.clock.clone();
         let entries = receipts.iter().map(|receipt| (receipt.clone(), ())).collect();
         self.change("extend", entries, move |transaction, held, ()| {
             // Counted from when the file is ours to write: that may have been waited for.
-            store::extend(transaction, held, later(clock.now(), lease))
+            let begin = clock.now();
+            store::extend(transaction, held, LeaseSpan { begin, end: later(begin, lease) })
         })
         .await
     }
@@ -325,6 +319,14 @@ impl DeadLetters for SqliteQueue {
     }
 }
 
+fn check_lease(lease: Duration) -> Result<(), PortError> {
+    if lease <= LONGEST_LEASE {
+        return Ok(());
+    }
+    let cause = format!("{lease:?}, at most {LONGEST_LEASE:?} are allowed");
+    Err(PortError::because(ErrorKind::Invalid, "check lease", cause))
+}
+
 fn later(now: CaptureTime, by: Duration) -> CaptureTime {
     CaptureTime(now.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
 }
@@ -366,7 +368,7 @@ mod tests {
     fn open(max_bytes: u64) -> InFolder {
         let folder = tempfile::tempdir().unwrap();
         let clock = MadeUpClock::at(CaptureTime(1_000_000));
-        let options = QueueOptions { max_receives: 3, max_bytes, ..QueueOptions::default() };
+        let options = QueueOptions { max_receives: 3, max_bytes };
         let path = folder.path().join("shapes.sqlite");
         let queue = SqliteQueue::open(path, options, clock.clock()).unwrap();
         InFolder { folder, queue, clock }
@@ -493,7 +495,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_that_a_clock_set_back_made_too_long_is_cut_to_the_longest() {
+    async fn a_lease_that_a_clock_set_back_made_too_long_lasts_as_long_as_was_asked_for() {
         let InFolder { queue, folder: _folder, clock } = open(u64::MAX);
         send(&queue, &["one"]).await.unwrap();
         let hours = Duration::from_secs(3 * 60 * 60);
@@ -501,13 +503,67 @@ mod tests {
         let stranded = queue.receive(1, LEASE, Duration::ZERO).await.unwrap().remove(0);
         clock.set_back(hours);
         assert_eq!(queue.receive(1, LEASE, Duration::ZERO).await.unwrap(), []);
-        clock.advance(queue.options.max_lease);
+        clock.advance(LEASE);
         let again = queue.receive(1, LEASE, Duration::ZERO).await.unwrap().remove(0);
         assert_eq!((again.body.as_str(), again.receives), ("one", 2));
         assert_ne!(again.receipt, stranded.receipt);
-        let longer = queue.options.max_lease + Duration::from_secs(1);
+        let longer = LONGEST_LEASE + Duration::from_secs(1);
         let refused = queue.extend(&[again.receipt], longer).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
+    }
+
+    /// The other took the longest lease that it gives itself for the longest that there is.
+    #[tokio::test]
+    async fn a_worker_of_short_leases_leaves_one_of_long_ones_its_messages() {
+        let InFolder { queue, folder, clock } = open(u64::MAX);
+        let path = folder.path().join("shapes.sqlite");
+        let other = SqliteQueue::open(path, queue.options.clone(), clock.clock()).unwrap();
+        send(&queue, &["one"]).await.unwrap();
+        let hour = Duration::from_secs(60 * 60);
+        let held = queue.receive(1, hour, Duration::ZERO).await.unwrap().remove(0);
+        for _ in 0..59 {
+            clock.advance(Duration::from_secs(60));
+            assert_eq!(other.receive(1, LEASE, Duration::ZERO).await.unwrap(), []);
+        }
+        queue.acknowledge(&[held.receipt]).await.unwrap().remove(0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_nobody_gave_ends_within_the_longest() {
+        for lease in [
+            "9223372036854775807, leased_at = -5",
+            "9223372036854775807, leased_at = NULL",
+            "9223372036854775806, leased_at = 9223372036854775807",
+        ] {
+            let InFolder { queue, folder, clock } = open(u64::MAX);
+            send(&queue, &["one"]).await.unwrap();
+            tamper(&folder, &format!("UPDATE messages SET lease_end = {lease}"));
+            queue.receive(1, LEASE, Duration::ZERO).await.unwrap();
+            clock.advance(LONGEST_LEASE);
+            assert_eq!(queue.receive(1, LEASE, Duration::ZERO).await.unwrap().len(), 1, "{lease}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_queue_of_the_first_version_goes_on_with_its_leases() {
+        let InFolder { queue, folder, clock } = open(u64::MAX);
+        send(&queue, &["one", "two"]).await.unwrap();
+        queue.receive(1, LEASE, Duration::ZERO).await.unwrap();
+        tamper(
+            &folder,
+            "DROP INDEX leased;
+             ALTER TABLE messages DROP COLUMN leased_at;
+             CREATE INDEX leased ON messages (lease_end) WHERE lease_end IS NOT NULL;
+             PRAGMA user_version = 1;",
+        );
+        let path = folder.path().join("shapes.sqlite");
+        let counts = QueueReader::open(&path).unwrap().counts(clock.clock().now()).unwrap();
+        assert_eq!((counts.ready, counts.leased), (1, 1));
+        let queue = SqliteQueue::open(path, QueueOptions::default(), clock.clock()).unwrap();
+        let bodies = |got: Vec<Received>| got.into_iter().map(|got| got.body).collect::<Vec<_>>();
+        assert_eq!(bodies(queue.receive(9, LEASE, Duration::ZERO).await.unwrap()), ["two"]);
+        clock.advance(LEASE);
+        assert_eq!(bodies(queue.receive(9, LEASE, Duration::ZERO).await.unwrap()), ["one", "two"]);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use crate::time::CaptureTime;
 pub(super) static FORMAT: Format = Format {
     what: "queue",
     application_id: 0x4d52_5155, // "MRQU"
-    version: 1,
+    version: 2,
     schema: "
         CREATE TABLE messages (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -21,10 +21,11 @@ pub(super) static FORMAT: Format = Format {
             sent_at INTEGER NOT NULL,             -- UTC microseconds
             receives INTEGER NOT NULL DEFAULT 0,
             lease_end INTEGER,                    -- UTC microseconds; null: it waits
-            reason TEXT                           -- why a receive came to nothing, the last time it was said
+            reason TEXT,                          -- why a receive came to nothing, the last time it was said
+            leased_at INTEGER                     -- UTC microseconds; when the lease began, or was extended last
         ) STRICT;
         CREATE INDEX waiting ON messages (id) WHERE lease_end IS NULL;
-        CREATE INDEX leased ON messages (lease_end) WHERE lease_end IS NOT NULL;
+        CREATE INDEX leased ON messages (lease_end, leased_at) WHERE lease_end IS NOT NULL;
 
         CREATE TABLE dead (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -53,7 +54,13 @@ pub(super) static FORMAT: Format = Format {
             UPDATE totals SET dead = dead - 1, bytes = bytes - octet_length(old.body);
         END;
     ",
-    upgrades: &[],
+    // Leases were an hour long at most.
+    upgrades: &["
+        ALTER TABLE messages ADD COLUMN leased_at INTEGER;
+        UPDATE messages SET leased_at = lease_end - 3600000000 WHERE lease_end IS NOT NULL;
+        DROP INDEX leased;
+        CREATE INDEX leased ON messages (lease_end, leased_at) WHERE lease_end IS NOT NULL;
+    "],
 };
 
 /// How much a queue holds.
@@ -103,11 +110,19 @@ pub(super) fn send(
     Ok(())
 }
 
-/// Which ends of leases are possible now: one at or before `now` has run out, and none is after `latest`.
+/// Which leases are possible now: one that ends at or before `now` has run out, none begins after it, and none ends
+/// after `latest`.
 #[derive(Clone, Copy)]
 pub(super) struct LeaseEnds {
     pub(super) now: CaptureTime,
     pub(super) latest: CaptureTime,
+}
+
+/// From when to when a lease lasts.
+#[derive(Clone, Copy)]
+pub(super) struct LeaseSpan {
+    pub(super) begin: CaptureTime,
+    pub(super) end: CaptureTime,
 }
 
 /// Tells, without taking the right to write, whether a receive would find something to do.
@@ -115,17 +130,26 @@ pub(super) fn has_ready(transaction: &Transaction<'_>, ends: LeaseEnds) -> rusql
     transaction
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM messages WHERE lease_end IS NULL)
-                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end <= ?)
-                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end > ?)",
+                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end <= ?1)
+                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end > ?1 AND leased_at > ?1)
+                 OR EXISTS (SELECT 1 FROM messages WHERE lease_end > ?2)",
         )?
         .query_row([ends.now.0, ends.latest.0], |row| row.get(0))
 }
 
-/// Ends the leases that have run out, and shortens those that a clock set back since has made too long.
+/// Ends the leases that have run out, and lets those that a clock set back has put into the future begin now: each
+/// keeps the length that its worker gave it.
 pub(super) fn expire(transaction: &Transaction<'_>, ends: LeaseEnds) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("UPDATE messages SET lease_end = NULL WHERE lease_end <= ?")?
         .execute([ends.now.0])?;
+    // What is no lease's length, as somebody else may have written it, overflows nothing.
+    transaction
+        .prepare_cached(
+            "UPDATE messages SET lease_end = ?1 + min(max(lease_end - leased_at, 0), ?2 - ?1), leased_at = ?1
+             WHERE lease_end > ?1 AND leased_at > ?1",
+        )?
+        .execute([ends.now.0, ends.latest.0])?;
     transaction
         .prepare_cached("UPDATE messages SET lease_end = ?1 WHERE lease_end > ?1")?
         .execute([ends.latest.0])?;
@@ -182,14 +206,14 @@ pub(super) fn set_aside(
 pub(super) fn lease(
     transaction: &Transaction<'_>,
     id: i64,
-    lease_end: CaptureTime,
+    span: LeaseSpan,
 ) -> rusqlite::Result<Received> {
     transaction
         .prepare_cached(
-            "UPDATE messages SET lease_end = ?, receives = receives + 1 WHERE id = ?
+            "UPDATE messages SET leased_at = ?, lease_end = ?, receives = receives + 1 WHERE id = ?
              RETURNING receives, body",
         )?
-        .query_row((lease_end.0, id), |row| {
+        .query_row((span.begin.0, span.end.0, id), |row| {
             let receives = row.get(0)?;
             let receipt = Lease { id, receives }.receipt();
             Ok(Received { receipt, body: row.get(1)?, receives })
@@ -234,11 +258,13 @@ pub(super) fn bury(
 pub(super) fn extend(
     transaction: &Transaction<'_>,
     lease: Lease,
-    lease_end: CaptureTime,
+    span: LeaseSpan,
 ) -> rusqlite::Result<bool> {
     let changed = transaction
-        .prepare_cached("UPDATE messages SET lease_end = ? WHERE id = ? AND receives = ?")?
-        .execute((lease_end.0, lease.id, lease.receives))?;
+        .prepare_cached(
+            "UPDATE messages SET leased_at = ?, lease_end = ? WHERE id = ? AND receives = ?",
+        )?
+        .execute((span.begin.0, span.end.0, lease.id, lease.receives))?;
     Ok(changed == 1)
 }
 
