@@ -173,24 +173,32 @@ impl Database {
             return Ok(());
         }
         let connection = self.connection();
-        let cut = || {
-            connection.busy_timeout(WAL_PATIENCE)?;
-            let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            cut
+        let free = |connection: &Connection| {
+            Ok(match fold_log(connection)? {
+                true => LogEnd::Free,
+                false if is_being_written(connection)? => LogEnd::Busy,
+                // Who wrote while it was tried may be done by now.
+                false if fold_log(connection)? => LogEnd::Free,
+                false => LogEnd::Held,
+            })
         };
-        cut().map_err(|source| error(self.attempt(verb), source))?;
-        match length() {
-            ..=WAL_MOST_BYTES => Ok(()),
-            held => Err(PortError::because(
+        let freed = connection.busy_timeout(WAL_PATIENCE).and_then(|()| free(&connection));
+        let reset = connection.busy_timeout(BUSY_TIMEOUT);
+        let freed = freed.and_then(|freed| reset.map(|()| freed));
+        let (kind, why) = match freed.map_err(|source| error(self.attempt(verb), source))? {
+            LogEnd::Free => return Ok(()),
+            LogEnd::Busy => {
+                (ErrorKind::Unavailable, "it could not be cut while another process writes")
+            }
+            LogEnd::Held => (
                 ErrorKind::Full,
-                self.attempt(verb),
-                format!(
-                    "its log has {held} bytes, at most {WAL_MOST_BYTES} are allowed: a process that reads it, \
-                     suspended maybe, keeps it from being cut"
-                ),
-            )),
-        }
+                "a process that reads it, suspended maybe, keeps it from being cut",
+            ),
+        };
+        let held = length();
+        let cause =
+            format!("its log has {held} bytes, at most {WAL_MOST_BYTES} are allowed: {why}");
+        Err(PortError::because(kind, self.attempt(verb), cause))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -206,6 +214,36 @@ impl Database {
         let database = Arc::clone(self);
         let attempt = || self.attempt("work on");
         blocking(attempt, move || work(&database)).await
+    }
+}
+
+/// What keeps a log from being begun anew.
+enum LogEnd {
+    /// Nothing.
+    Free,
+    /// Somebody writes.
+    Busy,
+    /// Somebody reads what is in it.
+    Held,
+}
+
+/// Brings a log's pages into the file and cuts it; tells whether all of them are there, so that whoever writes next
+/// begins the log anew even where somebody who writes keeps it from being cut
+/// (<https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>).
+fn fold_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        let (is_busy, pages, folded): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(!is_busy || (pages >= 0 && pages == folded))
+    })
+}
+
+/// Tells whether somebody else keeps writing.
+fn is_being_written(connection: &Connection) -> rusqlite::Result<bool> {
+    match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+            Ok(true)
+        }
+        other => other.map(|()| false),
     }
 }
 
@@ -626,6 +664,27 @@ mod tests {
         add(&database, "small").unwrap();
         let log = std::fs::metadata(log_of(&path)).unwrap().len();
         assert!(log < WAL_REST_BYTES.unsigned_abs(), "{log}");
+    }
+
+    #[test]
+    fn a_long_log_behind_one_who_writes_is_busy_and_not_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sqlite");
+        let database = Database::open(&path, &FORMAT).unwrap();
+        let (reader, writer) = (Connection::open(&path).unwrap(), Connection::open(&path).unwrap());
+        reader.execute_batch("BEGIN; SELECT count(*) FROM things").unwrap();
+        let megabytes = "x".repeat(4 << 20);
+        while database.bound_log("add to").is_ok() {
+            add(&database, &megabytes).unwrap();
+        }
+        writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let busy = database.bound_log("add to").unwrap_err();
+        assert_eq!(busy.kind(), ErrorKind::Unavailable, "{busy}");
+        assert!(busy.to_string().contains("another process writes"), "{busy}");
+        reader.execute_batch("COMMIT").unwrap();
+        database.bound_log("add to").unwrap();
+        writer.execute_batch("ROLLBACK").unwrap();
+        add(&database, "small").unwrap();
     }
 
     #[test]
