@@ -107,14 +107,15 @@ const FOREIGN_SCHEMES: [&str; 9] =
 
 fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     check_url(stream, &at.to("url"))?;
-    for name in stream.models.iter().flatten() {
-        if !config.models.contains_key(name) {
-            let known: Vec<&str> = config.models.keys().map(|name| name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(at
-                .to("models")
-                .rule(format!("model \"{name}\" is not defined; defined: {known}")));
-        }
+    let unknown = |name: &&ModelName| !config.models.contains_key(*name);
+    let unknown: Vec<_> = stream.models.iter().flatten().filter(unknown).collect();
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.iter().map(|name| format!("\"{name}\"")).collect();
+        let (model, are) = if names.len() == 1 { ("model", "is") } else { ("models", "are") };
+        let known: Vec<&str> = config.models.keys().map(|name| name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let words = format!("{model} {} {are} not defined; defined: {known}", names.join(", "));
+        return Err(at.to("models").rule(words));
     }
     if stream.password.is_some() && stream.username.is_none() {
         return Err(at.to("username").rule("missing beside the password"));

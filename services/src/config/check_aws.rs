@@ -19,8 +19,15 @@ const DEAD: &str = "-dead";
 pub(super) fn check_aws(config: &Config, at: &Key) -> Checked {
     let aws = &config.aws;
     check_prefix(&aws.prefix, at)?;
-    if let Some(name) = aws.fifo.iter().find(|name| !config.models.contains_key(name)) {
-        return Err(at.to("fifo").rule(format!("model \"{name}\" is not defined")));
+    let unknown = aws.fifo.iter().filter(|name| !config.models.contains_key(*name));
+    let unknown: Vec<_> = unknown.map(|name| format!("\"{name}\"")).collect();
+    match unknown.as_slice() {
+        [] => {}
+        [name] => return Err(at.to("fifo").rule(format!("model {name} is not defined"))),
+        names => {
+            let words = format!("models {} are not defined", names.join(", "));
+            return Err(at.to("fifo").rule(words));
+        }
     }
     if let Some(output) = aws.query_output.as_ref().filter(|text| !text.starts_with("s3://")) {
         return Err(at.to("query_output").wrong(format!("{output:?}"), "s3://BUCKET/PREFIX/"));

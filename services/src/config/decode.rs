@@ -173,7 +173,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             Value::Integer(value) => visitor.visit_i64(*value),
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Array(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
+            Value::Array(items) => visitor.visit_seq(Items { items: items.iter() }),
             Value::Table(table) => visitor.visit_map(Entries { entries: table.iter(), next: None }),
         }
         .map_err(|fault| fault.at(self))
@@ -230,7 +230,7 @@ impl<'de> Deserializer<'de> for &'de Node {
 }
 
 struct Items<'de> {
-    items: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
+    items: std::collections::btree_map::Iter<'de, usize, Node>,
 }
 
 impl<'de> SeqAccess<'de> for Items<'de> {

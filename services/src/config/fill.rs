@@ -24,7 +24,7 @@ pub(super) fn fill(
             }
         }
         Value::Array(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
+            for (index, item) in items {
                 fill_under(item, index.to_string(), path, environment)?;
             }
         }

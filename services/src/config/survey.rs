@@ -118,10 +118,14 @@ impl Survey {
     /// Tells whether a key of the same table, or of the table itself, was left out, which a rule may speak of.
     fn lacks_neighbour_of(&self, path: &[String]) -> bool {
         let table = |path: &[String]| path.split_last().map(|(_, table)| table.to_vec());
+        // The values of a list say nothing of each other.
+        let is_key =
+            |path: &[String]| path.last().is_some_and(|piece| piece.parse::<usize>().is_err());
         let is_near = |left: &Vec<String>| {
             let of_left = table(left);
-            of_left.as_deref() == Some(path) || (path.len() > 2 && of_left == table(path))
+            of_left.as_deref() == Some(path)
+                || (path.len() > 2 && is_key(path) && of_left == table(path))
         };
-        self.left_out.iter().any(is_near)
+        self.left_out.iter().any(|left| is_key(left) && is_near(left))
     }
 }

@@ -516,6 +516,24 @@ fn all_mistakes_are_told_at_once_each_with_its_place() {
 }
 
 #[test]
+fn every_mistake_of_one_list_is_told_with_its_place() {
+    let text = "[streams.gate]\nurl = \"scene:\"\nmodels = [1, \"circles\", \"no name\", \"a\", \"b\"]\n\
+                [models.circles]\nalgorithm = \"circles\"\n[aws]\nfifo = [\"c\", \"d\"]\n";
+    let found = mistakes(text, &[]);
+    let named = [
+        ["m.toml:3:11", "streams.gate.models.0"],
+        ["m.toml:3:25", "streams.gate.models.2"],
+        ["m.toml:3:10", "models \"a\", \"b\" are not defined; defined: circles"],
+        ["m.toml:7:8", "models \"c\", \"d\" are not defined"],
+    ];
+    for words in named {
+        let is_told = |line: &&String| words.iter().all(|word| line.contains(word));
+        assert_eq!(found.iter().filter(is_told).count(), 1, "{words:?} in {found:#?}");
+    }
+    assert_eq!(found.len(), named.len(), "{found:#?}");
+}
+
+#[test]
 fn a_mistake_that_another_one_brings_about_is_not_told() {
     let text = "[streams.gate]\nurl = 7\nmodels = [\"shapes\"]\n[models.shapes]\npath = \"s.onnx\"\n\
                 algorithm = \"circles\"\n";

@@ -45,7 +45,8 @@ pub(super) enum Value {
     Integer(i64),
     Float(f64),
     Bool(bool),
-    Array(Vec<Node>),
+    /// By index: what is wrong can be taken out, and the rest keeps its places.
+    Array(BTreeMap<usize, Node>),
     Table(BTreeMap<String, Entry>),
 }
 
@@ -105,18 +106,25 @@ impl Node {
         }
     }
 
-    /// Takes out what stands at a path, a list as a whole; tells whether there was something.
+    /// Takes out what stands at a path; tells whether there was something.
     pub(super) fn remove(&mut self, path: &[String]) -> bool {
-        let (Value::Table(table), Some((first, rest))) = (&mut self.value, path.split_first())
-        else {
-            return false;
-        };
-        match table.get_mut(first) {
-            Some(entry) if !rest.is_empty() && matches!(entry.node.value, Value::Table(_)) => {
-                entry.node.remove(rest)
+        let Some((first, rest)) = path.split_first() else { return false };
+        match &mut self.value {
+            Value::Table(table) => match table.get_mut(first) {
+                Some(entry) if !rest.is_empty() && entry.node.holds_others() => {
+                    entry.node.remove(rest)
+                }
+                _ => table.remove(first).is_some(),
+            },
+            Value::Array(items) => {
+                first.parse().ok().and_then(|index: usize| items.remove(&index)).is_some()
             }
-            _ => table.remove(first).is_some(),
+            _ => false,
         }
+    }
+
+    fn holds_others(&self) -> bool {
+        matches!(self.value, Value::Table(_) | Value::Array(_))
     }
 
     /// Marks every value that may hold a password.
@@ -133,7 +141,7 @@ impl Node {
                 }
             }
             Value::Array(items) => {
-                for item in items {
+                for item in items.values_mut() {
                     item.hide_secrets_of(key, is_secret);
                 }
             }
@@ -158,7 +166,7 @@ impl Node {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         match &self.value {
             Value::Table(table) => table.get(first)?.node.get(rest),
-            Value::Array(items) => items.get(first.parse::<usize>().ok()?)?.get(rest),
+            Value::Array(items) => items.get(&first.parse::<usize>().ok()?)?.get(rest),
             _ => None,
         }
     }
@@ -229,11 +237,13 @@ fn convert(value: &DeValue<'_>, place: &Place, lines: &Lines<'_>) -> Result<Valu
         DeValue::Datetime(time) => Value::Text(time.to_string()),
         DeValue::Table(table) => convert_table(table, lines)?,
         DeValue::Array(items) => {
-            let convert_item = |item: &toml::Spanned<DeValue<'_>>| {
+            let convert_item = |(index, item): (usize, &toml::Spanned<DeValue<'_>>)| {
                 let place = lines.place(item.span().start);
-                Ok(Node { value: convert(item.get_ref(), &place, lines)?, place, hidden: None })
+                let value = convert(item.get_ref(), &place, lines)?;
+                Ok((index, Node { value, place, hidden: None }))
             };
-            Value::Array(items.iter().map(convert_item).collect::<Result<_, ConfigError>>()?)
+            let items = items.iter().enumerate().map(convert_item);
+            Value::Array(items.collect::<Result<_, ConfigError>>()?)
         }
     })
 }
