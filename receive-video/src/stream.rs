@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use media::h264::support::check_unit;
 use services::config::{ReceiveConfig, StreamConfig};
 use services::{Clock, MediaTime};
 use tokio::time::{timeout, timeout_at};
@@ -95,6 +96,7 @@ impl Receiver {
         let Some(first) = first else {
             return Err(SourceError::empty());
         };
+        self.check(&first)?;
         self.board.state(StreamState::Playing, format!("playing {}", self.address));
         let mut feed = Feed::new(&self.inbox, self.is_live());
         if self.inbox.send(Inbound::Open).await.is_err() {
@@ -133,6 +135,7 @@ impl Receiver {
         while let Some(arrival) = next {
             let now = Instant::now();
             self.board.arrived(now);
+            self.check(&arrival)?;
             media_time = media_time.max(arrival.media_time());
             let refreshed = signs.unit(&arrival);
             if watched {
@@ -157,6 +160,16 @@ impl Receiver {
             return Err(SourceError::no_key_frame(feed.units, media_time));
         }
         Ok(End::Finished)
+    }
+
+    /// Refuses what no decoder here takes, as soon as its parameter sets tell.
+    fn check(&self, arrival: &Arrival) -> Result<(), SourceError> {
+        let supported = check_unit(&arrival.unit, self.bounds.max_pixels);
+        supported.map_err(|reason| match self.address {
+            // What a camera sends may be set otherwise; a file stays as it is.
+            Address::Rtsp(_) => SourceError::unsupported(&reason),
+            _ => SourceError::hopeless(reason.to_string()),
+        })
     }
 
     fn connect_timeout(&self) -> Duration {

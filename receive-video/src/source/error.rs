@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use media::h264::support::Unsupported;
 use services::MediaTime;
 
 use super::relay::MAX_UNIT;
@@ -87,6 +88,10 @@ impl SourceError {
     pub(crate) fn codec(found: &str) -> Self {
         let words = format!("it sends {found}, which is not supported: expected H264");
         Self::new(SourceErrorKind::Unsupported, "unsupported", words)
+    }
+
+    pub(crate) fn unsupported(reason: &Unsupported) -> Self {
+        Self::new(SourceErrorKind::Unsupported, "unsupported", reason.to_string())
     }
 
     /// An error of an RTSP session; `code` is the status it was answered with, `login` whether we have one.
