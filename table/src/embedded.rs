@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Table;
 use crate::answer::Answer;
+use crate::batches::FilteredBatches;
 use crate::error::QueryError;
 use crate::query::{Moment, Planned, Query};
 
@@ -126,7 +128,12 @@ impl EmbeddedTable {
                 self.limits.memory_bytes / self.limits.parts() / MERGE_SHARE,
             )
             .set_bool("datafusion.sql_parser.collect_spans", true);
-        SessionContext::new_with_config_rt(config, Arc::clone(&self.environment))
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.environment))
+            .with_physical_optimizer_rule(Arc::new(FilteredBatches))
+            .build();
+        SessionContext::new_with_state(state)
     }
 }
 

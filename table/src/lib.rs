@@ -25,6 +25,7 @@
 mod answer;
 mod athena;
 mod audit;
+mod batches;
 mod detections;
 mod embedded;
 mod error;
@@ -36,8 +37,10 @@ mod heads;
 pub mod print;
 mod query;
 mod range;
+mod repeats;
 mod sql;
 mod translate;
+mod unique;
 
 use std::fmt;
 use std::time::Duration;

@@ -28,9 +28,12 @@ use crate::functions;
 use crate::heads;
 use crate::sql::VIEWS;
 use crate::translate::{Scope, is_about_files, translate};
+use crate::unique::Unique;
 
 /// The name of the one table that is no view.
 const DETECTIONS: &str = "detections";
+/// The name of the view that is not run as its text has it.
+const UNIQUE: &str = "detections_unique";
 
 /// What is known of an answer before its first row.
 pub(crate) struct Planned {
@@ -107,8 +110,11 @@ impl Query {
         }
         functions::all().into_iter().for_each(|function| self.context.register_udf(function));
         self.context.register_table(DETECTIONS, Arc::new(detections))?;
-        for view in &VIEWS {
+        for view in VIEWS {
             self.context.sql(view.sql).await?;
+            if view.name == UNIQUE {
+                Unique::replace(view, &self.context).await?;
+            }
         }
         let plan = self.context.state().statement_to_plan(statement).await?;
         let only_questions = SQLOptions::new()

@@ -1,6 +1,7 @@
 //! The files of `sql/`: the views that every query may use, and the queries that have a name.
 //!
-//! Their text is the same on Athena, DataFusion and DuckDB.
+//! Their text is the same on Athena, DataFusion and DuckDB. The embedded table gives the answer of `detections_unique`
+//! without running it for every row: the module `unique` tells how.
 
 /// A view over the table `detections`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

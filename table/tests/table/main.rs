@@ -8,5 +8,6 @@ mod faults;
 mod moving;
 mod queries;
 mod questions;
+mod repeated;
 mod site;
 mod unique;
