@@ -18,7 +18,7 @@ mod rows;
 pub mod status;
 pub mod worker;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use services::aws::TaskProtection;
 use services::config::{Config, ModelConfig};
 use services::{ModelName, Ports};
@@ -36,7 +36,7 @@ use worker::{DRAIN, Worker};
 /// A model that cannot be loaded, or whose worker panics, is named on the board and in the log; the others run.
 ///
 /// # Errors
-/// When not a single model can be run, or one of them has no queue among the ports.
+/// When models were left out: at the end, which comes at once where not a single one can be run.
 pub async fn run(
     config: &Config,
     ports: &Ports,
@@ -65,13 +65,11 @@ pub async fn run(
             }
         }
     }
-    if workers.is_empty() && !failures.is_empty() {
-        bail!("{}", failures.join("; "));
-    }
     let _protecting = protect_task(board);
     while let Some(ended) = workers.join_next().await {
         ended.context("run worker")?;
     }
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }
 

@@ -186,7 +186,7 @@ async fn what_has_not_got_to_the_model_at_shutdown_is_given_back_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_cannot_be_loaded_is_named_and_the_others_run() {
+async fn a_model_that_cannot_be_loaded_is_named_also_at_the_end_and_the_others_run() {
     let models = "[models.m]\nalgorithm = \"sleep:1ms\"\n[models.gone]\npath = \"gone.onnx\"\n";
     let site = Site::configured(models);
     site.submit(&[jpeg_of(64, 32)]).await;
@@ -201,7 +201,8 @@ async fn a_model_that_cannot_be_loaded_is_named_and_the_others_run() {
     let ModelState::Failed(why) = gone.state else { panic!("{:?}", gone.state) };
     assert!(why.starts_with("read model ") && why.contains("gone.onnx"), "{why}");
     stop.cancel();
-    running.await.unwrap().unwrap();
+    let ended = running.await.unwrap().unwrap_err();
+    assert!(ended.to_string().contains("gone.onnx"), "{ended}");
 }
 
 #[tokio::test]
