@@ -1,11 +1,12 @@
 # What one does with this repository; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-all test-other localstack lint lint-text lint-infra fuzz attack format schemas image up down logs clean
+.PHONY: help setup build release demo test test-all test-other localstack lint lint-text lint-infra fuzz attack bench format schemas image up down logs clean
 
 CARGO ?= cargo
 LINT_TOOLS := target/lint-tools
 SQL_TOOLS := target/sql-tools
+BENCH_TOOLS := target/bench-tools
 DOCKER ?= docker
 # The plug-in of today, or the program of its own that Debian 12 has.
 COMPOSE ?= $(shell $(DOCKER) compose version >/dev/null 2>&1 && echo $(DOCKER) compose || echo docker-compose) --project-name millrace
@@ -70,6 +71,9 @@ attack: release ## attack the release build with hostile cameras and more, and s
 	$(CARGO) build --release --package fake-camera
 	bench/attack/run.py --programs target/release
 
+bench: release $(BENCH_TOOLS)/ready ## measure against peers on the same input: REPEATS (5) times, ROWS (10000000) of the table
+	$(BENCH_TOOLS)/bin/python bench/sql/run.py target/release/millrace target/bench
+
 format: $(LINT_TOOLS)/ready ## format Rust and Python
 	$(CARGO) fmt --all
 	$(LINT_TOOLS)/bin/ruff format .
@@ -95,7 +99,8 @@ clean: ## remove what was built
 
 $(LINT_TOOLS)/ready: tools/lint-requirements.txt
 $(SQL_TOOLS)/ready: table/tests/sql/requirements.txt
-$(LINT_TOOLS)/ready $(SQL_TOOLS)/ready:
+$(BENCH_TOOLS)/ready: bench/sql/requirements.txt
+$(LINT_TOOLS)/ready $(SQL_TOOLS)/ready $(BENCH_TOOLS)/ready:
 	@tools/setup.sh python
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
