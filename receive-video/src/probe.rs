@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use media::h264::Sps;
-use services::config::StreamConfig;
+use media::h264::support::{Unsupported, check_unit};
+use services::config::{ReceiveConfig, StreamConfig};
 use services::{Clock, MediaTime};
 use tokio::time::{Instant, timeout_at};
 
@@ -81,8 +82,11 @@ async fn look_at(address: &Address, sessions: &Sessions) -> Result<ProbeReport, 
         let Ok(waited) = timeout_at(deadline, source.next()).await else { break };
         next = waited?;
     }
+    let undecodable =
+        look.unsupported.take().map(|reason| format!("it cannot be decoded: {reason}"));
     let incidents = source.incidents().into_iter().chain(look.signs.incidents());
-    let warnings = incidents.map(|incident| incident.words).collect();
+    let warnings =
+        undecodable.into_iter().chain(incidents.map(|incident| incident.words)).collect();
     Ok(ProbeReport { warnings, ..look.report(&source, came.elapsed())? })
 }
 
@@ -90,6 +94,8 @@ async fn look_at(address: &Address, sessions: &Sessions) -> Result<ProbeReport, 
 #[derive(Debug, Default)]
 struct Look {
     signs: Signs,
+    /// Why what was sent cannot be decoded.
+    unsupported: Option<Unsupported>,
     sps: Option<Sps>,
     units: u64,
     bytes: u64,
@@ -104,6 +110,8 @@ impl Look {
     fn unit(&mut self, arrival: &Arrival) {
         let time = arrival.media_time();
         self.signs.unit(arrival);
+        let max_pixels = ReceiveConfig::default().max_pixels;
+        self.unsupported = self.unsupported.take().or(check_unit(&arrival.unit, max_pixels).err());
         self.units += 1;
         self.times.push(time);
         self.bytes += arrival.unit.data.len() as u64;

@@ -2,7 +2,6 @@
 
 use fake_camera::{CameraConfig, FakeCamera, Fault, Feed, Login, SceneSource, Transports};
 use media::scene::SceneConfig;
-use receive_video::StreamState;
 use services::{CaptureClock, CaptureTime};
 
 use crate::site::{Got, Site, eventually};
@@ -137,7 +136,7 @@ async fn a_change_of_resolution_is_followed() {
     assert_eq!((frames[0].entry.width, frames.last().unwrap().entry.width), (320, 640));
 }
 
-async fn probe(url: &str) -> Result<receive_video::ProbeReport, String> {
+pub(crate) async fn probe(url: &str) -> Result<receive_video::ProbeReport, String> {
     let stream = serde_json::json!({ "url": url });
     let report = receive_video::probe(&serde_json::from_value(stream).unwrap()).await;
     report.map_err(|error| error.to_string())
@@ -193,31 +192,4 @@ async fn a_probe_tells_what_a_camera_sends() {
     assert!((5.0..26.0).contains(&report.fps), "{report}");
     assert!((0.9..10.0).contains(&report.key_frame_seconds.unwrap()), "{report}");
     assert!(report.clock_ahead_seconds.unwrap().abs() < 2.0, "{report}");
-}
-
-#[tokio::test]
-async fn a_camera_whose_pictures_cannot_be_decoded_waits_with_the_reason() {
-    let camera = serve(Feed::scene(small_scene())).await;
-    let site = Site::new(&format!(
-        "[receive]\nmax_pixels = 20000\n[streams.gate]\nurl = \"{}\"\n\
-         [models.eye]\nalgorithm = \"circles\"",
-        camera.url("gate"),
-    ));
-    let running = site.start();
-    let waits = |status: &receive_video::StreamStatus| status.state == StreamState::Waiting;
-    let status = running.until("gate", "the reason", waits).await;
-    assert!(status.words.contains("pixels are more than the 20000 allowed"), "{status:?}");
-    running.stop().await.unwrap();
-    assert_eq!(site.events("gate")[0].kind, "unsupported");
-}
-
-#[tokio::test]
-async fn a_file_whose_pictures_cannot_be_decoded_is_no_success() {
-    let site = Site::new(
-        "[receive]\nmax_pixels = 20000\n\
-         [streams.gate]\nurl = \"scene:?width=320&height=192&seconds=2\"\n\
-         [models.eye]\nalgorithm = \"circles\"",
-    );
-    let error = site.run().await.unwrap_err().to_string();
-    assert!(error.contains("pixels are more than the 20000 allowed"), "{error}");
 }

@@ -16,4 +16,5 @@ mod gstreamer;
 mod hostile;
 mod shipping;
 mod site;
+mod undecodable;
 mod unruly;
