@@ -158,8 +158,13 @@ def metric(port: int, name: str, **labels: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in found)
 
 
-def delivered(port: int, stream: str) -> float:
-    return metric(port, "millrace_delivered_total", stream=stream)
+def taken(port: int, stream: str) -> float:
+    return metric(port, "millrace_taken_total", stream=stream)
+
+
+def delivered(port: int) -> float:
+    """Of all streams: a worker counts by model."""
+    return metric(port, "millrace_delivered_total", model="eye")
 
 
 def p99(latencies: list[float]) -> float:
@@ -172,7 +177,7 @@ def measured(
     """Runs for a while; gives p99 (ms), peak memory, seconds to stop, frames, and the log."""
     program, port, config = bench.start(text)
     try:
-        wait_until(lambda: delivered(port, "good") >= 5, "the good camera gives frames", program)
+        wait_until(lambda: taken(port, "good") >= 5, "the good camera gives frames", program)
         if during:
             during(port)
         else:
@@ -229,7 +234,7 @@ def telemetry(bench: Bench, report: Report) -> None:
             for connection in idle[-SLOW_HEADERS:]:
                 with suppress(OSError):
                     connection.sendall(b"X-Slow: 1\r\n")
-            answered.append(delivered(port, "good"))
+            answered.append(delivered(port))
             time.sleep(1)
 
     with bench.camera(GOOD) as url:
@@ -280,11 +285,7 @@ def model(bench: Bench, report: Report) -> None:
     with bench.camera(GOOD) as url:
         good = f'[streams.good]\nurl = "{url}/gate"\n{EYE}[models.hungry]\npath = {json.dumps(str(hungry))}\n'
         program, port, _ = bench.start(good)
-        wait_until(
-            lambda: metric(port, "millrace_delivered_total", stream="good", model="eye") >= 20,
-            "the good model answers",
-            program,
-        )
+        wait_until(lambda: delivered(port) >= 20, "the good model answers", program)
         alive, peak = program.process.poll() is None, program.peak() / MIB
         stopped = program.stop()
     words = next((line for line in program.words().splitlines() if "max_bytes" in line), "nothing")

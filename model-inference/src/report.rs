@@ -35,14 +35,11 @@ fn state(name: &ModelName, status: &ModelStatus) -> State {
     State { kind: "models", name: name.to_string(), words, verdict }
 }
 
-/// What became of the frames taken.
+/// What became of the frames taken, of all streams together: a worker may serve thousands.
 fn write_frames(page: &mut Page<'_>, models: &Models) -> fmt::Result {
     let each = |count: fn(&StreamCounts) -> u64| {
-        models.iter().flat_map(move |(model, status)| {
-            status.streams.iter().map(move |(stream, counts)| {
-                let labels = vec![("stream", stream.as_str()), ("model", model.as_str())];
-                (labels, count(counts))
-            })
+        models.iter().map(move |(model, status)| {
+            (labels(model), status.streams.values().map(count).sum::<u64>())
         })
     };
     page.counter(

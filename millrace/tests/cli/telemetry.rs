@@ -67,9 +67,19 @@ fn families(page: &str) -> BTreeSet<String> {
 
 /// The names that `docs/metrics.md` has a line for.
 fn documented() -> BTreeSet<String> {
+    documented_labels().into_keys().collect()
+}
+
+/// The labels of each, as `docs/metrics.md` lists them.
+fn documented_labels() -> BTreeMap<String, BTreeSet<String>> {
     let docs = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let lines = docs.lines().filter(|line| line.starts_with("| `millrace_"));
-    lines.map(|line| line.split('`').nth(1).unwrap().to_owned()).collect()
+    let one = |line: &str| {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let labels = columns[3].split(", ").filter(|label| !label.is_empty());
+        (columns[1].trim_matches('`').to_owned(), labels.map(str::to_owned).collect())
+    };
+    lines.map(one).collect()
 }
 
 fn root() -> &'static Path {
@@ -81,6 +91,34 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
     let (_site, _running, address) = up(SITE);
     let (_, page) = get(&address, "/metrics");
     assert_eq!(families(&page), documented());
+}
+
+/// A stream's series cost a receiver what it has streams; a worker serves thousands.
+#[test]
+fn every_series_has_the_labels_that_are_documented_and_workers_none_by_stream() {
+    let (_site, _running, address) = up(SITE);
+    let page = page_with_rows(&address);
+    let documented = documented_labels();
+    for sample in samples(&page).into_keys() {
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        let expected = documented.get(name).or_else(|| documented.get(family?));
+        let found: BTreeSet<&str> = labels
+            .trim_end_matches('}')
+            .split("\",")
+            .filter_map(|label| Some(label.split_once('=')?.0))
+            .filter(|label| *label != "le")
+            .collect();
+        assert_eq!(
+            Some(&found),
+            expected.map(|labels| labels.iter().map(String::as_str).collect()).as_ref(),
+            "{sample}"
+        );
+    }
+    for name in ["delivered_total", "errors_total", "rows_total"] {
+        let labels = &documented[&format!("millrace_{name}")];
+        assert!(labels.iter().eq(["model"]), "{name}: {labels:?}");
+    }
 }
 
 #[test]
@@ -191,6 +229,18 @@ fn sigterm_drains_although_nobody_reads_the_logs() {
     assert!(ended.success(), "{ended:?}");
 }
 
+/// The labels that a dashboard's selectors of a metric name, which stand in braces behind it.
+fn selected(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    text.split("millrace_").skip(1).flat_map(move |rest| {
+        let (name, rest) = rest.split_at(rest.find(|c| !is_name(c)).unwrap_or(rest.len()));
+        let selector = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        let labels = selector.map_or("", |(labels, _)| labels).split(',');
+        let label = move |label: &str| label.find(|c| !is_name(c)).map(|end| (name, end));
+        labels.filter_map(move |text| label(text).map(|(name, end)| (name, &text[..end])))
+    })
+}
+
 #[test]
 fn the_dashboard_asks_for_documented_metrics_only() {
     let text = std::fs::read_to_string(root().join("deploy/grafana/millrace.json")).unwrap();
@@ -204,6 +254,12 @@ fn the_dashboard_asks_for_documented_metrics_only() {
         let known =
             documented.contains(*name) || family.is_some_and(|name| documented.contains(name));
         assert!(known, "{name} is not in docs/metrics.md");
+    }
+    let labels = documented_labels();
+    for (name, label) in selected(&text) {
+        let family = name.trim_end_matches("_bucket");
+        let known = &labels[&format!("millrace_{family}")];
+        assert!(known.contains(label), "millrace_{name} has no label {label:?}: {known:?}");
     }
     assert!(asked.len() >= 15, "{asked:?}");
 }
