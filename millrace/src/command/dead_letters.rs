@@ -9,6 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use millrace::audit::letters;
 use services::clock::Clock;
 use services::config::Backend;
+use services::delivery::{Loss, gone};
 use services::queue::{DeadLetter, DeadLetters, LetterId, Outcome, QueueOptions, ReopenedQueue};
 use services::{DataFolder, ErrorKind, FrameBatch, ModelName};
 
@@ -40,6 +41,10 @@ async fn list(site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {
             Err(error) => _ = failed.get_or_insert(error),
         }
     }
+    match unreadable_rows(site).await {
+        Ok(rows) => rows.iter().for_each(|lost| _ = table.add_row(lost_row(lost))),
+        Err(error) => _ = failed.get_or_insert(error),
+    }
     if !table.is_empty() {
         screen.say(table.trim_fmt())?;
     } else if failed.is_none() {
@@ -57,6 +62,26 @@ fn row(model: &ModelName, letter: &DeadLetter) -> [String; 6] {
         frames_of(letter),
         one_line(&letter.reason),
     ]
+}
+
+/// The answers that were set aside before they came into a file; none on AWS, where Firehose has its own errors.
+async fn unreadable_rows(site: &SiteArgs) -> anyhow::Result<Vec<Loss>> {
+    if site.place()?.backend != Backend::Embedded {
+        return Ok(Vec::new());
+    }
+    let buffer = site.data_folder()?.buffer();
+    match tokio::task::spawn_blocking(move || gone(&buffer)).await.context("list rows")? {
+        Ok(gone) => Ok(gone.losses.into_iter().filter(Loss::is_buffered_row).collect()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A row has no message any more that could be shown or sent again.
+fn lost_row(lost: &Loss) -> [String; 6] {
+    let [none, when] = ["-".to_owned(), lost.found_at.to_string()];
+    let reason = format!("row of the table that cannot be read: {}", one_line(&lost.reason));
+    [lost.place.replace(' ', "-"), none.clone(), when, none, "?".to_owned(), reason]
 }
 
 async fn show(id: &str, site: &SiteArgs, screen: &Screen) -> anyhow::Result<()> {

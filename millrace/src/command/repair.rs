@@ -19,7 +19,13 @@ pub(crate) async fn run(args: &SiteArgs, screen: &Screen) -> anyhow::Result<Exit
     let table = args.data_folder()?.table();
     let now = Clock::system().now();
     let repaired = tokio::task::spawn_blocking(move || repair(&table, now));
-    screen.print(told(&repaired.await.context("repair the table")??).as_bytes())?;
+    let repaired = repaired.await.context("repair the table")??;
+    screen.print(told(&repaired).as_bytes())?;
+    ensure!(
+        repaired.unread.is_empty(),
+        "repair the table: {} of its files and folders could not be read, and stay as they are",
+        repaired.unread.len()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,6 +51,9 @@ fn told(repaired: &Repaired) -> String {
     for (file, why) in &repaired.left_alone {
         line(format!("left alone: {}: {why}", file.display()));
     }
+    for (file, why) in &repaired.unread {
+        line(format!("not read: {}: {why}", file.display()));
+    }
     if text.is_empty() {
         text.push_str("nothing to repair: every file of the table is listed and can be read\n");
     }
@@ -69,12 +78,14 @@ mod tests {
                 found_at: CaptureTime(0),
             }],
             left_alone: vec![("/table/c.parquet".into(), "no Parquet".into())],
+            unread: vec![("/table/d.parquet".into(), "Input/output error".into())],
         };
         insta::assert_snapshot!(told(&repaired), @r"
         taken out: detections/b.parquet, up to 324 rows: no such file
         listed: detections/a.parquet, 7 rows
         rows that are listed now may be there twice: detections_unique and frames show each once
         left alone: /table/c.parquet: no Parquet
+        not read: /table/d.parquet: Input/output error
         ");
         assert!(told(&Repaired::default()).starts_with("nothing to repair"));
     }

@@ -95,6 +95,20 @@ async fn a_message_that_nobody_can_read_is_a_dead_letter_that_can_be_replayed() 
 }
 
 #[test]
+fn a_row_that_nobody_can_read_is_listed_with_its_reason() {
+    let site = Site::new(JOB);
+    site.run(&["up"]).ok();
+    let buffer = rusqlite::Connection::open(site.path("data/table/buffer.sqlite")).unwrap();
+    let set_aside =
+        "INSERT INTO unreadable VALUES (7, 1, x'7b', 'it is no JSON', 1795262000000000)";
+    buffer.execute(set_aside, ()).unwrap();
+    let list = site.run(&["dead-letters", "list"]).ok();
+    let line = list.lines().nth(1).unwrap().trim();
+    assert!(line.starts_with("row-7 "), "{list}");
+    assert!(line.ends_with("row of the table that cannot be read: it is no JSON"), "{list}");
+}
+
+#[test]
 fn a_video_is_answered_without_a_configuration() {
     let site = Site::empty();
     let missing = site.run(&["run", "none.mp4", "--model", "circles"]).error();

@@ -32,6 +32,16 @@ pub struct Loss {
     pub found_at: CaptureTime,
 }
 
+impl Loss {
+    /// Tells whether it is a row that was in no file yet: it is kept in the buffer as it came.
+    pub fn is_buffered_row(&self) -> bool {
+        self.place.starts_with(ROW)
+    }
+}
+
+/// What the place of a buffered row begins with; no file's does.
+const ROW: &str = "row ";
+
 /// Reads what is gone from the delivery stream's buffer. Blocks.
 ///
 /// # Errors
@@ -50,9 +60,9 @@ fn losses(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Loss>> {
     transaction
         .prepare(
             "SELECT path, rows, reason, lost_at AS at FROM lost UNION ALL
-             SELECT 'row ' || id, 1, reason, found_at FROM unreadable ORDER BY at",
+             SELECT ? || id, 1, reason, found_at FROM unreadable ORDER BY at",
         )?
-        .query_map([], |row| {
+        .query_map([ROW], |row| {
             Ok(Loss {
                 place: row.get(0)?,
                 rows: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),

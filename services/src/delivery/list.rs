@@ -168,15 +168,31 @@ pub(super) fn known(database: &Database) -> Result<BTreeSet<String>, PortError> 
 /// # Errors
 /// When a folder cannot be read.
 pub(super) fn files_in(table: &Path) -> Result<Vec<String>, PortError> {
+    let mut unlisted = None;
+    let files = readable_files_in(table, |_, error| _ = unlisted.get_or_insert(error));
+    unlisted.map_or(Ok(files), Err)
+}
+
+/// As [`files_in`], going on behind folders that cannot be read; each is told, by its path within the table's.
+pub(super) fn readable_files_in(
+    table: &Path,
+    mut unlisted: impl FnMut(&str, PortError),
+) -> Vec<String> {
     let is_file = |name: &str| name.ends_with(".parquet") && !name.starts_with('.');
+    let mut names = |folder: &str, is_wanted: &dyn Fn(&str) -> bool| {
+        names(table, folder, is_wanted).unwrap_or_else(|error| {
+            unlisted(folder, error);
+            Vec::new()
+        })
+    };
     let mut files = Vec::new();
-    for day in names(table, "detections", |name| name.starts_with("dt="))? {
-        for hour in names(table, &day, |name| name.starts_with("hour="))? {
-            files.extend(names(table, &hour, is_file)?);
+    for day in names("detections", &|name| name.starts_with("dt=")) {
+        for hour in names(&day, &|name| name.starts_with("hour=")) {
+            files.extend(names(&hour, &is_file));
         }
     }
     files.sort_unstable();
-    Ok(files)
+    files
 }
 
 /// The paths of what is wanted of a folder's entries; a folder that is not there has none.

@@ -5,7 +5,8 @@
 //! changed and none that alone has its rows is removed: a damaged file gets another name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::buffer::buffer_path;
@@ -33,6 +34,9 @@ pub struct Repaired {
     pub taken_out: Vec<Loss>,
     /// Files that lie in the folder, are in no list, and cannot be read: each with why. They stay where they are.
     pub left_alone: Vec<(PathBuf, String)>,
+    /// Files and folders that the system could not read, or a file not rename, each with why: whether they are
+    /// whole is not known. They stay where they are, and what is listed of them stays listed.
+    pub unread: Vec<(PathBuf, String)>,
 }
 
 /// A file that was in no list, or in the list as another.
@@ -47,14 +51,14 @@ pub struct Relisted {
 /// Repairs the table in the folder `table`, also beside running processes; each file is read to its end. Blocks.
 ///
 /// # Errors
-/// When the buffer is damaged, or the folder cannot be read or written. What was repaired until then stays repaired.
+/// When the buffer is damaged, or cannot be read or written. What was repaired until then stays repaired.
 pub fn repair(table: &Path, now: CaptureTime) -> Result<Repaired, PortError> {
     durable::create_folder(table)?;
     let _lock = FilingLock::take(table)?;
     let made_buffer = remove_empty(&buffer_path(table))?;
     let database = Database::open(&buffer_path(table), &FORMAT)?;
-    let repair = Repair { table, now, seen: look(table, &database)?, database };
     let mut done = Repaired { made_buffer, ..Repaired::default() };
+    let repair = Repair { table, now, seen: look(table, &database, &mut done)?, database };
     repair.take_out(&mut done)?;
     repair.list(&mut done)?;
     repair.leave_replaced()?;
@@ -65,7 +69,7 @@ pub fn repair(table: &Path, now: CaptureTime) -> Result<Repaired, PortError> {
 fn remove_empty(buffer: &Path) -> Result<bool, PortError> {
     match fs::metadata(buffer) {
         Ok(found) if found.len() > 0 => return Ok(false),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         found => found.and_then(|_| fs::remove_file(buffer)),
     }
     .map_err(|error| PortError::io(format!("remove empty file {buffer:?}"), error))?;
@@ -80,21 +84,40 @@ struct Seen {
     replaced: Vec<String>,
 }
 
-/// Reads each file that is listed, or lies in the folder and is in no list; by its path.
+/// Reads each file that is listed, or lies in the folder and is in no list; by its path. What the system cannot read is
+/// told, and left out.
 fn look(
     table: &Path,
     database: &Database,
+    done: &mut Repaired,
 ) -> Result<BTreeMap<String, Result<Seen, String>>, PortError> {
     let known = list::known(database)?;
-    let unknown = list::files_in(table)?.into_iter().filter(|path| !known.contains(path));
+    let mut unread = |path: &str, error: PortError| {
+        done.unread.push((table.join(path), error.cause_in_words()));
+    };
+    let lying = list::readable_files_in(table, &mut unread);
+    let unknown = lying.into_iter().filter(|path| !known.contains(path));
     let listed = database.read("read", list::parts)?.into_iter().map(|part| part.path);
-    let read = |path: String| read(&table.join(&path)).map(|seen| (path, seen));
-    unknown.chain(listed).map(read).collect()
+    let mut seen = BTreeMap::new();
+    for path in unknown.chain(listed) {
+        match read(&table.join(&path)) {
+            Ok(found) => _ = seen.insert(path, Ok(found)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
+                seen.insert(path, Err(error.cause_in_words()));
+            }
+            Err(error) => unread(&path, error),
+        }
+    }
+    Ok(seen)
 }
 
-/// Reads a file to its end; or says what is wrong with it.
-fn read(file: &Path) -> Result<Result<Seen, String>, PortError> {
-    let read = || -> Result<Seen, PortError> {
+/// Reads a file to its end. What the system says when it cannot read it stands above what is wrong with the bytes that
+/// it gave.
+///
+/// # Errors
+/// `NotFound` when there is none, `Corrupt` when it is damaged, other kinds when the system cannot read it.
+fn read(file: &Path) -> Result<Seen, PortError> {
+    let read = || {
         let reader = PartReader::open(file)?;
         let mut seen =
             Seen { rows: 0, bytes: reader.bytes(), replaced: reader.replaced().to_vec() };
@@ -103,13 +126,15 @@ fn read(file: &Path) -> Result<Result<Seen, String>, PortError> {
         }
         Ok(seen)
     };
-    match read() {
-        Ok(seen) => Ok(Ok(seen)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => {
-            Ok(Err(error.cause_in_words()))
+    read().map_err(|error: PortError| {
+        let bytes = || io::copy(&mut File::open(file)?, &mut io::sink());
+        match bytes() {
+            Err(cause) if error.kind() == ErrorKind::Corrupt => {
+                PortError::io(format!("read rows of {file:?}"), cause)
+            }
+            _ => error,
         }
-        Err(error) => Err(error),
-    }
+    })
 }
 
 struct Repair<'a> {
@@ -136,7 +161,14 @@ impl Repair<'_> {
                 Some(Ok(seen)) if (seen.rows, seen.bytes) == (part.rows, part.bytes) => {}
                 Some(Ok(_)) => self.unlist(&part.path, None)?,
                 Some(Err(reason)) => {
-                    let reason = self.put_aside(&self.table.join(&part.path), reason.clone())?;
+                    let file = self.table.join(&part.path);
+                    let reason = match put_aside(&file, reason) {
+                        Ok(reason) => reason,
+                        Err(error) => {
+                            done.unread.push((file, error.to_string()));
+                            continue;
+                        }
+                    };
                     let (place, rows) = (part.path, part.rows);
                     let loss = Loss { place, rows, reason, found_at: self.now };
                     self.unlist(&loss.place, Some(&loss))?;
@@ -184,18 +216,6 @@ impl Repair<'_> {
         })
     }
 
-    /// Gives a damaged file a name that no reader of the folder takes for a part; gives the reason with it.
-    fn put_aside(&self, file: &Path, reason: String) -> Result<String, PortError> {
-        if !file.exists() {
-            return Ok(reason);
-        }
-        let mut aside = file.as_os_str().to_owned();
-        aside.push(".damaged");
-        durable::rename(file, Path::new(&aside))
-            .map_err(|error| PortError::io(format!("put file {file:?} aside"), error))?;
-        Ok(format!("{reason}; it is kept with the ending \".damaged\""))
-    }
-
     fn unlist(&self, path: &str, loss: Option<&Loss>) -> Result<(), PortError> {
         self.database.write("take a file out of", |transaction| {
             transaction.execute("DELETE FROM files WHERE path = ?", [path])?;
@@ -213,6 +233,18 @@ impl Repair<'_> {
             replaced.iter().try_for_each(|path| list::leave(transaction, path, self.now))
         })
     }
+}
+
+/// Gives a damaged file a name that no reader of the folder takes for a part; gives the reason with it.
+fn put_aside(file: &Path, reason: &str) -> Result<String, PortError> {
+    if !file.exists() {
+        return Ok(reason.to_owned());
+    }
+    let mut aside = file.as_os_str().to_owned();
+    aside.push(".damaged");
+    durable::rename(file, Path::new(&aside))
+        .map_err(|error| PortError::io(format!("put file {file:?} aside"), error))?;
+    Ok(format!("{reason}; it is kept with the ending \".damaged\""))
 }
 
 #[cfg(test)]
@@ -287,6 +319,33 @@ mod tests {
         fs::rename(&away, place(0)).unwrap();
         assert_eq!(repair(table.path(), NOW).unwrap().listed[0].path, files[0]);
         assert_eq!(gone(&buffer_path(table.path())).unwrap().losses.len(), 2);
+        assert_eq!(seqs(table.path()), [0, 3]);
+    }
+
+    /// The first of them ended the repair, and the files behind it stayed as they were.
+    #[tokio::test]
+    async fn what_the_system_cannot_read_is_named_and_the_rest_repaired() {
+        use std::os::unix::fs::symlink;
+        let (table, files) = filed(4).await;
+        let place = |file: usize| table.path().join(&files[file]);
+        let aside = table.path().join("aside");
+        fs::rename(place(0), &aside).unwrap();
+        symlink(place(0), place(0)).unwrap();
+        // Can be opened, and answers to a read of its first byte with an I/O error.
+        fs::remove_file(place(1)).unwrap();
+        symlink("/proc/self/mem", place(1)).unwrap();
+        fs::write(place(2), "no file of rows").unwrap();
+        let day = table.path().join("detections/dt=2026-01-01");
+        symlink(&day, &day).unwrap();
+
+        let done = repair(table.path(), NOW).unwrap();
+        let unread: Vec<_> = done.unread.iter().map(|(file, _)| file.clone()).collect();
+        assert_eq!(unread, [day, place(0), place(1)], "{:?}", done.unread);
+        assert!(done.unread[2].1.contains("os error 5"), "{:?}", done.unread);
+        let out: Vec<_> = done.taken_out.iter().map(|loss| loss.place.as_str()).collect();
+        assert_eq!(out, [&files[2]]);
+        assert!(place(1).is_symlink());
+        fs::rename(&aside, place(0)).unwrap();
         assert_eq!(seqs(table.path()), [0, 3]);
     }
 
