@@ -1,43 +1,26 @@
 //! The sockets of one session: the library's, the camera's, and the camera's UDP ports, around the cores.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use services::config::Transport;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep_until, timeout};
 
 use super::super::address::RtspAddress;
 use super::breach::{Breach, LEAST_PACKET, MAX_DEAFNESS};
 use super::client::{Client, greeted};
 use super::conversation::{Conversation, Step};
+use super::datagrams::Datagrams;
 use super::framing::{Framing, Item};
 use super::head::Head;
 use super::login::Login;
-use super::marker::{Ends, Told};
-use super::pace::Pace;
-use super::payload::Part;
-use super::reorder::Reorder;
-use super::rtp::Rtp;
-use super::udp::UdpPair;
+use super::passage::Passage;
 use super::urls::Prefix;
-use super::video::{Unfit, Video};
 use super::{Notes, Unsettled, connect};
 
 /// How long the library may take to connect.
 const ARRIVAL: Duration = Duration::from_secs(10);
-/// Datagrams taken at once.
-const DATAGRAMS: usize = 64;
-/// Bytes before an interleaved packet.
-const INTERLEAVED: usize = 4;
-/// The bit of an RTP packet's second byte that marks the last of its picture (RFC 6184 §5.1).
-const MARKER: u8 = 0x80;
-/// Bytes for the library at which no more datagrams are taken.
-const OUTBOX: usize = 256 * 1_024;
-/// The largest datagram.
-const DATAGRAM: usize = 65_536;
 
 /// One session.
 pub(super) struct Link {
@@ -45,28 +28,8 @@ pub(super) struct Link {
     from_camera: Framing,
     conversation: Conversation,
     prefix: Prefix,
-    video: Video,
-    ends: Ends<Bytes>,
-    pace: Pace,
-    /// When the camera may be read again.
-    ready_at: Instant,
-    udp: Option<Udp>,
-    /// What goes to the library.
-    outbox: Vec<u8>,
-    notes: Notes,
-    unsettled: Unsettled,
-    told_foreign: bool,
-    told_damaged: bool,
-    told_markers: bool,
-    told_broken: bool,
-}
-
-/// Ports for a camera that sends by UDP.
-struct Udp {
-    pair: UdpPair,
-    connected: bool,
-    reorder: Reorder<Bytes>,
-    datagram: Vec<u8>,
+    passage: Passage,
+    udp: Option<Datagrams>,
 }
 
 /// What is there to be done.
@@ -85,35 +48,23 @@ impl Link {
         prefix: Prefix,
         (notes, unsettled): (Notes, Unsettled),
     ) -> Result<Self, Breach> {
-        let failed = |error| Breach::io("open UDP ports", &error);
         let udp = match address.transport {
             Transport::Tcp => None,
             Transport::Udp => {
-                let ip = camera.local_addr().map_err(failed)?.ip();
-                let (pair, reorder) = (UdpPair::bind(ip).map_err(failed)?, Reorder::default());
-                Some(Udp { pair, connected: false, reorder, datagram: vec![0; DATAGRAM] })
+                let here =
+                    camera.local_addr().map_err(|error| Breach::io("open UDP ports", &error))?;
+                Some(Datagrams::bind(here.ip())?)
             }
         };
-        let ports = udp.as_ref().map(|udp| udp.pair.ports());
+        let ports = udp.as_ref().map(Datagrams::ports);
         let login = Login::new(address.credentials.clone());
-        let now = now();
         Ok(Self {
             camera,
             from_camera: Framing::default(),
             conversation: Conversation::new(prefix.clone(), address.url.clone(), login, ports),
             prefix,
-            video: Video::new(now),
-            ends: Ends::default(),
-            pace: Pace::new(now),
-            ready_at: now,
+            passage: Passage::new(notes, unsettled, now()),
             udp,
-            outbox: Vec::new(),
-            notes,
-            unsettled,
-            told_foreign: false,
-            told_damaged: false,
-            told_markers: false,
-            told_broken: false,
         })
     }
 
@@ -137,22 +88,23 @@ impl Link {
                 Event::Datagrams => self.take_datagrams()?,
                 Event::Time => self.expire()?,
             }
-            if !self.outbox.is_empty() {
+            if !self.passage.outbox.is_empty() {
                 // Whoever went away needs no answer.
-                if client.stream.write_all(&self.outbox).await.is_err() {
+                if client.stream.write_all(&self.passage.outbox).await.is_err() {
                     return Ok(());
                 }
-                self.outbox.clear();
+                self.passage.outbox.clear();
             }
         }
     }
 
     async fn next_event(&mut self, client: &mut Client) -> Result<Event, Breach> {
-        let may_read = self.ready_at <= now();
+        let ready_at = self.passage.ready_at();
+        let may_read = ready_at <= now();
         let waits = [
-            (!may_read).then_some(self.ready_at),
-            self.udp.as_ref().and_then(|udp| udp.reorder.deadline()),
-            self.ends.deadline(),
+            (!may_read).then_some(ready_at),
+            self.udp.as_ref().and_then(Datagrams::deadline),
+            self.passage.deadline(),
         ];
         let wake = waits.into_iter().flatten().min();
         let udp = self.udp.as_ref().filter(|_| may_read && self.conversation.is_playing());
@@ -193,9 +145,10 @@ impl Link {
     }
 
     async fn take_answers(&mut self) -> Result<(), Breach> {
+        let now = now();
         while let Some(item) = self.from_camera.next()? {
             match item {
-                Item::Packet(channel, packet) => self.packet(channel, &packet)?,
+                Item::Packet(channel, packet) => self.passage.interleaved(channel, &packet, now)?,
                 Item::Message(head, body) => self.message(head, &body).await?,
             }
         }
@@ -203,15 +156,16 @@ impl Link {
     }
 
     async fn message(&mut self, head: Head, body: &[u8]) -> Result<(), Breach> {
-        self.charge(body.len() + LEAST_PACKET)?;
+        self.passage.charge(body.len() + LEAST_PACKET, now())?;
         if head.status().is_none() {
             let refusal = self.conversation.refuse(&head);
             return self.tell_camera(&refusal).await;
         }
         match self.conversation.answer(head, body)? {
             Step::Answer(bytes) => {
+                self.passage.channels = self.conversation.channels();
                 self.connect_udp().await?;
-                self.outbox.extend_from_slice(&bytes);
+                self.passage.outbox.extend_from_slice(&bytes);
                 Ok(())
             }
             Step::Ask(bytes) => self.tell_camera(&bytes).await,
@@ -230,175 +184,31 @@ impl Link {
         let (Some(udp), Some(peer)) = (&mut self.udp, self.conversation.peer()) else {
             return Ok(());
         };
-        if udp.connected {
-            return Ok(());
-        }
-        let failed = |error| Breach::io("connect UDP ports", &error);
-        let ip = match peer.address {
-            Some(address) => address,
-            None => self.camera.peer_addr().map_err(failed)?.ip(),
-        };
-        let (rtp, rtcp) = (SocketAddr::new(ip, peer.rtp), SocketAddr::new(ip, peer.rtcp));
-        udp.pair.connect(rtp, rtcp).await.map_err(failed)?;
-        udp.connected = true;
-        Ok(())
-    }
-
-    fn packet(&mut self, channel: u8, packet: &Bytes) -> Result<(), Breach> {
-        match self.conversation.channels() {
-            Some((rtp, _)) if channel == rtp => match self.video.hear(packet, now())? {
-                Ok(_) => self.pass_rtp(packet),
-                Err(unfit) => self.leave_out(packet, unfit),
-            },
-            Some((_, rtcp)) if channel == rtcp => self.pass_rtcp(packet),
-            _ => self.charge(packet.len().max(LEAST_PACKET)),
-        }
-    }
-
-    fn pass_rtp(&mut self, packet: &Bytes) -> Result<(), Breach> {
-        let Some(Rtp { timestamp, marker, payload, .. }) = Rtp::parse(packet) else {
-            return self.leave_out(packet, Unfit::Damaged);
-        };
-        let (told, mut ready) = (Told { timestamp, marker, part: Part::of(payload) }, Vec::new());
-        self.ends.push(told, packet.clone(), now(), |packet, ends| ready.push((packet, ends)));
-        if self.ends.are_wrong() {
-            self.notes.once(
-                "marker-bits",
-                "it marks packets in mid-picture as the last ones of their picture: pictures are taken to end where \
-                 timestamps change, and come one picture later",
-                &mut self.told_markers,
-            );
-        }
-        ready.iter().try_for_each(|(packet, ends)| self.pass_marked(packet, *ends))
-    }
-
-    /// Passes an RTP packet on that is marked as the last of its picture, or is not.
-    fn pass_marked(&mut self, packet: &Bytes, ends: bool) -> Result<(), Breach> {
-        let cost = match self.video.pass(packet, ends)? {
-            Ok(cost) => cost,
-            Err(unfit) => return self.leave_out(packet, unfit),
-        };
-        if self.video.has_broken_units() {
-            self.notes.once(
-                "broken-units",
-                "it leaves out parts of NAL units without a gap in its packets' numbers: their pictures count as lost",
-                &mut self.told_broken,
-            );
-        }
-        let begins = self.outbox.len();
-        self.pass(|(rtp, _)| rtp, packet, cost)?;
-        if let Some([_, second, high, low, ..]) = self.outbox.get_mut(begins + INTERLEAVED..) {
-            *second = *second & !MARKER | if ends { MARKER } else { 0 };
-            let number = u16::from_be_bytes([*high, *low]);
-            [*high, *low] = self.video.number(number).to_be_bytes();
-        }
-        Ok(())
-    }
-
-    fn pass_rtcp(&mut self, packet: &[u8]) -> Result<(), Breach> {
-        match self.video.report(packet) {
-            Ok(cost) => self.pass(|(_, rtcp)| rtcp, packet, cost),
-            Err(_) => self.charge(packet.len().max(LEAST_PACKET)),
-        }
-    }
-
-    /// Passes a packet on to the library, interleaved (RFC 2326 §10.12).
-    fn pass(
-        &mut self,
-        channel: impl Fn((u8, u8)) -> u8,
-        packet: &[u8],
-        cost: usize,
-    ) -> Result<(), Breach> {
-        let Some(channels) = self.conversation.channels() else { return Ok(()) };
-        // A datagram is no longer than that, and a packet that came interleaved had its length in two bytes.
-        if let Ok(len) = u16::try_from(packet.len()) {
-            let [high, low] = len.to_be_bytes();
-            self.outbox.extend_from_slice(&[b'$', channel(channels), high, low]);
-            self.outbox.extend_from_slice(packet);
-            self.unsettled.add(INTERLEAVED + packet.len())?;
-        }
-        self.charge(cost)
-    }
-
-    fn leave_out(&mut self, packet: &[u8], unfit: Unfit) -> Result<(), Breach> {
-        match unfit {
-            Unfit::Foreign => self.notes.once(
-                "foreign-source",
-                "packets of another RTP source (SSRC) come with its own: they are left out",
-                &mut self.told_foreign,
-            ),
-            Unfit::Damaged => self.notes.once(
-                "damaged-packets",
-                "it sends damaged RTP packets: they are left out, and count as lost",
-                &mut self.told_damaged,
-            ),
-        }
-        self.charge(packet.len().max(LEAST_PACKET))
-    }
-
-    fn charge(&mut self, cost: usize) -> Result<(), Breach> {
-        self.ready_at = self.pace.take(cost, now())?;
-        Ok(())
+        let camera = self.camera.peer_addr();
+        let camera = camera.map_err(|error| Breach::io("connect UDP ports", &error))?;
+        udp.connect(peer, camera.ip()).await
     }
 
     fn take_datagrams(&mut self) -> Result<(), Breach> {
-        let Some(mut udp) = self.udp.take() else { return Ok(()) };
-        let taken = self.datagrams_of(&mut udp);
-        self.udp = Some(udp);
-        taken
-    }
-
-    fn datagrams_of(&mut self, udp: &mut Udp) -> Result<(), Breach> {
-        for _ in 0..DATAGRAMS {
-            if self.outbox.len() > OUTBOX {
-                break;
-            }
-            let Ok(len) = udp.pair.rtp.try_recv(&mut udp.datagram) else { break };
-            let packet = Bytes::copy_from_slice(&udp.datagram[..len]);
-            let now = now();
-            match self.video.hear(&packet, now)? {
-                Ok(seq) => {
-                    let mut ready = Vec::new();
-                    udp.reorder.push(seq, packet, now, |packet| ready.push(packet));
-                    self.pass_all(&ready)?;
-                }
-                Err(unfit) => self.leave_out(&packet, unfit)?,
-            }
+        match &mut self.udp {
+            Some(udp) => udp.take(&mut self.passage, now()),
+            None => Ok(()),
         }
-        for _ in 0..DATAGRAMS {
-            let Ok(len) = udp.pair.rtcp.try_recv(&mut udp.datagram) else { break };
-            self.pass_rtcp(&udp.datagram[..len])?;
-        }
-        Ok(())
-    }
-
-    fn pass_all(&mut self, ready: &[Bytes]) -> Result<(), Breach> {
-        ready.iter().try_for_each(|packet| self.pass_rtp(packet))
     }
 
     fn expire(&mut self) -> Result<(), Breach> {
-        let mut ready = Vec::new();
+        let now = now();
         if let Some(udp) = &mut self.udp {
-            udp.reorder.expire(now(), |packet| ready.push(packet));
+            udp.expire(&mut self.passage, now)?;
         }
-        self.pass_all(&ready)?;
-        let mut waited = None;
-        self.ends.expire(now(), |packet, ends| waited = Some((packet, ends)));
-        waited.map_or(Ok(()), |(packet, ends)| self.pass_marked(&packet, ends))
+        self.passage.expire(now)
     }
 }
 
 /// Waits for a datagram.
-async fn readable(udp: Option<&Udp>) {
-    async fn ready(socket: &UdpSocket) {
-        // An error is found when it is read.
-        socket.readable().await.ok();
-    }
+async fn readable(udp: Option<&Datagrams>) {
     if let Some(udp) = udp {
-        tokio::select! {
-            () = ready(&udp.pair.rtp) => {}
-            () = ready(&udp.pair.rtcp) => {}
-        }
+        udp.readable().await;
     }
 }
 

@@ -6,17 +6,20 @@
 //! library cannot: it proves the login, which the library never gets, follows redirects, puts packets that come by
 //! UDP in order, and leaves out marks in mid-picture.
 //!
-//! `framing`, `conversation`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link` holds the sockets.
+//! `framing`, `conversation`, `passage`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link` and `datagrams`
+//! hold the sockets.
 
 mod breach;
 mod client;
 mod conversation;
+mod datagrams;
 mod framing;
 mod head;
 mod link;
 mod login;
 mod marker;
 mod pace;
+mod passage;
 mod payload;
 mod reorder;
 mod rtp;
@@ -63,12 +66,10 @@ pub(super) struct Relay {
 struct Notes(Arc<Mutex<Vec<Incident>>>);
 
 impl Notes {
-    /// Takes note of something, the first time that it happens.
-    fn once(&self, kind: &'static str, words: &str, told: &mut bool) {
-        if !std::mem::replace(told, true) {
-            let incident = Incident { kind, words: words.to_owned() };
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(incident);
-        }
+    /// Takes note of something.
+    fn add(&self, kind: &'static str, words: &str) {
+        let incident = Incident { kind, words: words.to_owned() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(incident);
     }
 }
 
