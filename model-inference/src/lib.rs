@@ -15,25 +15,27 @@ pub mod preprocess;
 mod receive;
 mod report;
 mod rows;
+mod start;
 pub mod status;
 pub mod worker;
 
 use anyhow::{Context, ensure};
+use services::Ports;
 use services::aws::TaskProtection;
-use services::config::{Config, ModelConfig};
-use services::{ModelName, Ports};
+use services::config::Config;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use model::{Model, ModelError};
-use status::ModelState;
+pub use start::Load;
+use start::{NotStarted, Start};
 pub use status::StatusBoard;
-use worker::{DRAIN, Worker};
+use worker::DRAIN;
 
 /// Runs a worker for every model of the configuration until `shutdown`, then drains.
 ///
-/// A model that cannot be loaded, or whose worker panics, is named on the board and in the log; the others run.
+/// A model that cannot be loaded is named on the board and in the log; one whose loading or worker panics is tried again
+/// besides; the others run.
 ///
 /// # Errors
 /// When models were left out: at the end, which comes at once where not a single one can be run.
@@ -43,32 +45,53 @@ pub async fn run(
     board: StatusBoard,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    run_loaded_by(model::load, config, ports, board, shutdown).await
+}
+
+/// Does as [`run`] with models that `load` gives.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_loaded_by(
+    load: Load,
+    config: &Config,
+    ports: &Ports,
+    board: StatusBoard,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let mut workers = JoinSet::new();
-    let mut failures = Vec::new();
-    for (name, model_config) in &config.models {
+    for (name, model) in &config.models {
+        let start = Start {
+            load,
+            name: name.clone(),
+            model: model.clone(),
+            config: config.clone(),
+            ports: ports.clone(),
+            board: board.clone(),
+        };
         let started = tokio::select! {
             biased;
             // The thread that loads the model is left to itself: nothing of it outlives the process.
             () = shutdown.cancelled() => break,
-            started = start(name, model_config, config, ports, &board) => started,
+            started = start.start() => started,
         };
-        match started {
-            Ok(worker) => {
-                let shutdown = shutdown.clone();
-                workers.spawn(async move { worker.run_again(shutdown, DRAIN).await });
-            }
-            Err(error) => {
-                let words = format!("{error:#}");
-                tracing::error!(target: "model_inference::left_out", model = %name, error = words, "model is left out");
-                board.update(name, |model| model.state = ModelState::Failed(words.clone()));
-                failures.push(format!("model \"{name}\": {words}"));
-            }
-        }
+        let shutdown = shutdown.clone();
+        workers.spawn(async move {
+            let worker = match started {
+                Ok(worker) => worker,
+                Err(NotStarted::Refused(why)) => return Err(why),
+                Err(NotStarted::Panicked(panic)) => start.start_again(panic, &shutdown).await?,
+            };
+            worker.run_again(shutdown, DRAIN).await;
+            Ok(())
+        });
     }
     let _protecting = protect_task(board);
+    let mut failures = Vec::new();
     while let Some(ended) = workers.join_next().await {
-        ended.context("run worker")?;
+        failures.extend(ended.context("run worker")?.err());
     }
+    failures.sort();
     ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }
@@ -79,27 +102,4 @@ fn protect_task(board: StatusBoard) -> Option<AbortOnDropHandle<()>> {
     let is_busy = move || board.snapshot().values().any(|model| model.in_flight > 0);
     let keeping = async move { agent.keep(is_busy).await };
     Some(AbortOnDropHandle::new(tokio::spawn(keeping)))
-}
-
-async fn start(
-    name: &ModelName,
-    model_config: &ModelConfig,
-    config: &Config,
-    ports: &Ports,
-    board: &StatusBoard,
-) -> anyhow::Result<Worker> {
-    board.update(name, |model| model.state = ModelState::Loading);
-    let queue = ports
-        .queues
-        .get(name)
-        .with_context(|| format!("start worker: model {name} has no queue"))?;
-    let model = load_blocking(name.clone(), model_config.clone()).await?;
-    board.update(name, |status| status.version.clone_from(&model.version));
-    tracing::info!(model = %name, version = model.version, "model loaded");
-    Ok(Worker::start(model, queue.clone(), config, ports, board)?)
-}
-
-async fn load_blocking(name: ModelName, config: ModelConfig) -> Result<Model, ModelError> {
-    let loading = tokio::task::spawn_blocking(move || model::load(&name, &config)).await;
-    loading.unwrap_or_else(|error| Err(ModelError::Unknown(format!("loading panicked: {error}"))))
 }

@@ -8,6 +8,7 @@
 
 mod faults;
 mod heads;
+mod loading;
 mod pictures;
 mod replicas;
 mod support;

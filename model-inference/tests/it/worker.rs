@@ -10,8 +10,7 @@ use media::scene::{Scene, SceneConfig};
 use model_inference::status::ModelState;
 use services::feed::Update;
 use services::queue::{Outcome, Queue, Receipt, Received};
-use services::{CaptureTime, ErrorKind, FrameFormat, ModelName, Payload, PortError, Status};
-use tokio_util::sync::CancellationToken;
+use services::{CaptureTime, ErrorKind, FrameFormat, Payload, PortError, Status};
 
 use super::support::{
     PATIENCE, Site, eventually, jpeg_of, model_name, model_of, one_thing, stuck, thing,
@@ -183,36 +182,6 @@ async fn what_has_not_got_to_the_model_at_shutdown_is_given_back_at_once() {
     drop(release);
     worker.stop().await;
     assert_eq!((site.rows().len(), backlog.depth().await.unwrap().ready), (1, 1));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_cannot_be_loaded_is_named_also_at_the_end_and_the_others_run() {
-    let models = "[models.m]\nalgorithm = \"sleep:1ms\"\n[models.gone]\npath = \"gone.onnx\"\n";
-    let site = Site::configured(models);
-    site.submit(&[jpeg_of(64, 32)]).await;
-    let stop = CancellationToken::new();
-    let (config, ports, board) = (site.config.clone(), site.ports.clone(), site.board.clone());
-    let shutdown = stop.clone();
-    let running =
-        tokio::spawn(async move { model_inference::run(&config, &ports, board, shutdown).await });
-    site.done().await;
-    assert_eq!(site.told(), ["0 none"]);
-    let gone = site.board.snapshot().remove(&ModelName::new("gone").unwrap()).unwrap();
-    let ModelState::Failed(why) = gone.state else { panic!("{:?}", gone.state) };
-    assert!(why.starts_with("read model ") && why.contains("gone.onnx"), "{why}");
-    stop.cancel();
-    let ended = running.await.unwrap().unwrap_err();
-    assert!(ended.to_string().contains("gone.onnx"), "{ended}");
-}
-
-#[tokio::test]
-async fn without_a_single_model_the_run_ends_with_the_reasons() {
-    let site = Site::configured("[models.m]\npath = \"gone.onnx\"\n");
-    let stop = CancellationToken::new();
-    let ended = model_inference::run(&site.config, &site.ports, site.board.clone(), stop).await;
-    let words = format!("{:#}", ended.unwrap_err());
-    assert!(words.contains("gone.onnx"), "{words}");
-    assert_eq!(words.matches("No such file").count(), 1, "{words}");
 }
 
 /// A queue whose first receive panics.
