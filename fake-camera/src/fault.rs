@@ -45,6 +45,11 @@ pub enum Fault {
         /// Fraction of the packets, 0 to 1.
         rate: f64,
     },
+    /// Puts bytes that no NAL unit may hold into an RTP packet.
+    Unescaped {
+        /// Fraction of the packets, 0 to 1.
+        rate: f64,
+    },
     /// Leaves out RTP packets and gives their numbers to those that follow.
     Omit {
         /// Fraction of the packets, 0 to 1.
@@ -140,6 +145,7 @@ pub struct Faults {
     pub corrupt: f64,
     pub foreign: f64,
     pub bad_header: f64,
+    pub unescaped: f64,
     pub omit: f64,
     pub redirect: Option<String>,
     pub resolution: Option<(u32, u32)>,
@@ -178,6 +184,7 @@ impl Faults {
             Fault::Corrupt { rate: r } => self.corrupt = rate(*r)?,
             Fault::Foreign { rate: r } => self.foreign = rate(*r)?,
             Fault::BadHeader { rate: r } => self.bad_header = rate(*r)?,
+            Fault::Unescaped { rate: r } => self.unescaped = rate(*r)?,
             Fault::Omit { rate: r } => self.omit = rate(*r)?,
             Fault::Redirect { to } => self.redirect = Some(to.clone()),
             Fault::Resolution { width, height } => {
@@ -253,6 +260,7 @@ mod tests {
             (r#"{"kind":"corrupt","rate":0.5}"#, Fault::Corrupt { rate: 0.5 }),
             (r#"{"kind":"foreign","rate":0.5}"#, Fault::Foreign { rate: 0.5 }),
             (r#"{"kind":"bad-header","rate":0.5}"#, Fault::BadHeader { rate: 0.5 }),
+            (r#"{"kind":"unescaped","rate":0.5}"#, Fault::Unescaped { rate: 0.5 }),
             (r#"{"kind":"omit","rate":0.5}"#, Fault::Omit { rate: 0.5 }),
             (r#"{"kind":"redirect","to":"yard"}"#, Fault::Redirect { to: "yard".into() }),
             (

@@ -38,7 +38,8 @@ pub(crate) struct Flags {
 
     /// A fault to start with: NAME=KIND[:KEY=VALUE,…], as in gate=lose:rate=0.02 or
     /// gate=wrong-sdp:codec=H265. Kinds: refuse, close, freeze, lose, reorder, corrupt, foreign,
-    /// bad-header, omit, redirect, resolution, jump, no-key-frames, mark, wrong-sdp, status, unauthorized.
+    /// bad-header, unescaped, omit, redirect, resolution, jump, no-key-frames, mark, wrong-sdp, status,
+    /// unauthorized.
     #[arg(long = "fault", value_name = "NAME=FAULT")]
     faults: Vec<String>,
 

@@ -10,6 +10,9 @@ use crate::rtp::HEADER_LEN;
 const SOURCE: usize = 11;
 /// The bit of a NAL unit's first byte that must not be set.
 const FORBIDDEN: u8 = 0x80;
+/// Bytes that no NAL unit may hold (ITU-T H.264 §7.4.1.1), and where they are put into a packet.
+const UNESCAPED: [u8; 3] = [0, 0, 2];
+const UNESCAPED_AT: usize = HEADER_LEN + 8;
 
 /// The line to one viewer.
 #[derive(Debug)]
@@ -40,6 +43,11 @@ impl Line {
                 && let Some(header) = packet.get_mut(HEADER_LEN)
             {
                 *header |= FORBIDDEN;
+            }
+            if self.happens(faults.unescaped)
+                && let Some(bytes) = packet.get_mut(UNESCAPED_AT..UNESCAPED_AT + UNESCAPED.len())
+            {
+                bytes.copy_from_slice(&UNESCAPED);
             }
             if self.happens(faults.foreign) {
                 let mut foreign = packet.clone();

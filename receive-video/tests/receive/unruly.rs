@@ -53,6 +53,16 @@ async fn a_bad_nal_header_costs_its_group_and_no_session() {
 }
 
 #[tokio::test]
+async fn bytes_that_no_nal_unit_may_hold_cost_their_group_and_no_session() {
+    for transport in ["tcp", "udp"] {
+        let fault = Fault::Unescaped { rate: 0.03 };
+        let site = plays_on_with(fault, transport, Some("forbidden-bytes")).await;
+        let account = site.account("gate").account;
+        assert!(account.skipped.contains_key("after-loss"), "{account:?}");
+    }
+}
+
+#[tokio::test]
 async fn fragments_that_the_camera_itself_leaves_out_cost_their_group_and_no_session() {
     let camera = serve(Feed::scene(small_scene()).fault(Fault::Omit { rate: 0.02 })).await;
     let site = site(&camera.url("gate"), "", SAMPLE);

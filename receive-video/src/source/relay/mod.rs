@@ -23,6 +23,7 @@ mod passage;
 mod payload;
 mod reorder;
 mod rtp;
+mod scan;
 mod udp;
 mod urls;
 mod video;

@@ -176,6 +176,16 @@ impl Passage {
                 "damaged-packets",
                 "it sends damaged RTP packets: they are left out, and count as lost",
             ),
+            Unfit::Forbidden => self.tell(
+                "forbidden-bytes",
+                "it sends bytes that no NAL unit may hold (00 00 00 or 00 00 02, ITU-T H.264 7.4.1): their packets are left \
+                 out, and their pictures count as lost",
+            ),
+            Unfit::Message => self.tell(
+                "sei-left-out",
+                "its supplemental information (SEI) holds bytes that no NAL unit may hold (ITU-T H.264 7.4.1): it is left \
+                 out, and costs no picture",
+            ),
         }
         self.charge(packet.len().max(LEAST_PACKET), now)
     }

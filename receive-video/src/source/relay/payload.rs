@@ -1,6 +1,7 @@
 //! H.264 in RTP (RFC 6184): how many NAL units a payload begins, whether it is one, and which part of a picture it holds.
 
-use memchr::memmem;
+use super::scan::{FORBIDDEN, Scan};
+use super::video::Unfit;
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -11,24 +12,39 @@ const FU_END: u8 = 0x40;
 /// The bit of a slice's first byte after its header that says that it begins its picture: `first_mb_in_slice` is 0
 /// (ITU-T H.264 §7.3.3, §9.1).
 const FIRST_SLICE: u8 = 0x80;
-/// The bit of a NAL unit's first byte that must not be set.
-const FORBIDDEN: u8 = 0x80;
-/// What some cameras put between units within a payload, and readers split it at.
-const START_CODE: [u8; 3] = [0, 0, 1];
 
-/// The NAL units that a payload begins; nothing for what is no payload that the RTSP library takes.
-pub(super) fn units_begun(payload: &[u8]) -> Option<usize> {
-    let &[header, ref rest @ ..] = payload else { return None };
+/// The NAL units that a payload begins; `fragmented` reads the one that comes in several.
+///
+/// # Errors
+/// The RTSP library would end the session for it.
+pub(super) fn units_begun(payload: &[u8], fragmented: &mut Scan) -> Result<usize, Unfit> {
+    let &[header, ref rest @ ..] = payload else { return Err(Unfit::Damaged) };
     if header & FORBIDDEN != 0 {
-        return None;
+        return Err(Unfit::Damaged);
     }
-    let units = match header & 0x1f {
-        1..=23 => 1,
-        STAP_A => aggregated(rest)?,
-        FU_A => usize::from(rest.first()? & FU_START != 0),
-        _ => return None,
-    };
-    Some(units + memmem::find_iter(payload, &START_CODE).count())
+    match header & 0x1f {
+        1..=23 => Ok(1 + Scan::default().read(rest)?),
+        STAP_A => aggregated(rest),
+        FU_A => {
+            let (&header, rest) = rest.split_first().ok_or(Unfit::Damaged)?;
+            let begins = header & FU_START != 0;
+            if begins {
+                *fragmented = Scan::default();
+            }
+            Ok(usize::from(begins) + fragmented.read(rest)?)
+        }
+        _ => Err(Unfit::Damaged),
+    }
+}
+
+/// Tells supplemental information, a whole unit or a fragment of one, from all else (ITU-T H.264 §7.3.2.3).
+pub(super) fn is_message(payload: &[u8]) -> bool {
+    const MESSAGE: u8 = 6;
+    match payload {
+        [indicator, header, ..] if indicator & 0x1f == FU_A => header & 0x1f == MESSAGE,
+        [header, ..] => header & 0x1f == MESSAGE,
+        [] => false,
+    }
 }
 
 /// A fragment of a NAL unit.
@@ -102,14 +118,16 @@ impl Part {
     }
 }
 
-fn aggregated(mut rest: &[u8]) -> Option<usize> {
+fn aggregated(mut rest: &[u8]) -> Result<usize, Unfit> {
     let mut units = 0;
     while let &[high, low, ref tail @ ..] = rest {
         let len = usize::from(u16::from_be_bytes([high, low]));
-        rest = tail.get(len..).filter(|_| len > 0)?;
-        units += 1;
+        let (unit, tail) = tail.split_at_checked(len).ok_or(Unfit::Damaged)?;
+        let (_, behind_header) = unit.split_first().ok_or(Unfit::Damaged)?;
+        units += 1 + Scan::default().read(behind_header)?;
+        rest = tail;
     }
-    rest.is_empty().then_some(units)
+    if rest.is_empty() { Ok(units) } else { Err(Unfit::Damaged) }
 }
 
 #[cfg(test)]
@@ -118,11 +136,37 @@ mod tests {
 
     #[test]
     fn units_are_counted_where_they_begin() {
-        assert_eq!(units_begun(&[0x65, 0x88, 1]), Some(1));
-        assert_eq!(units_begun(&[0x7c, 0x85, 1]), Some(1));
-        assert_eq!(units_begun(&[0x7c, 0x05, 1]), Some(0));
-        assert_eq!(units_begun(&[0x78, 0, 2, 0x67, 1, 0, 1, 0x68]), Some(2));
-        assert_eq!(units_begun(&[0x06, 5, 0, 0, 1, 6, 0, 0, 1, 6]), Some(3));
+        let begun = |payload: &[u8]| units_begun(payload, &mut Scan::default());
+        assert_eq!(begun(&[0x65, 0x88, 1]), Ok(1));
+        assert_eq!(begun(&[0x7c, 0x85, 1]), Ok(1));
+        assert_eq!(begun(&[0x7c, 0x05, 1]), Ok(0));
+        assert_eq!(begun(&[0x78, 0, 2, 0x67, 1, 0, 1, 0x68]), Ok(2));
+        assert_eq!(begun(&[0x06, 5, 0, 0, 1, 6, 0, 0, 1, 6]), Ok(3));
+        assert_eq!(begun(&[0x78, 0, 5, 6, 0, 0, 1, 6, 0, 1, 0x68]), Ok(3));
+    }
+
+    #[test]
+    fn a_unit_is_read_across_its_fragments() {
+        let mut fragmented = Scan::default();
+        let mut begun = |payload: &[u8]| units_begun(payload, &mut fragmented);
+        assert_eq!(begun(&[0x7c, 0x85, 0x88, 0, 0]), Ok(1));
+        assert_eq!(begun(&[0x7c, 0x05, 2, 7]), Err(Unfit::Forbidden));
+        assert_eq!(begun(&[0x7c, 0x85, 0x88, 0, 0]), Ok(1));
+        assert_eq!(begun(&[0x7c, 0x45, 1, 0x41]), Ok(1));
+        assert_eq!(begun(&[0x7c, 0x85, 0x88, 0, 0]), Ok(1));
+        assert_eq!(begun(&[0x7c, 0x85, 2]), Ok(1), "another unit");
+    }
+
+    #[test]
+    fn what_no_unit_may_hold_is_found_in_units_of_all_kinds() {
+        for payload in [
+            &[0x65, 0x88, 0, 0, 2, 9][..],
+            &[0x78, 0, 1, 0x68, 0, 5, 0x65, 0x88, 0, 0, 2],
+            &[0x7c, 0x85, 0x88, 0, 0, 0, 9],
+        ] {
+            let begun = units_begun(payload, &mut Scan::default());
+            assert_eq!(begun, Err(Unfit::Forbidden), "{payload:?}");
+        }
     }
 
     #[test]
@@ -152,8 +196,10 @@ mod tests {
             &[0x78, 0, 3, 0x67, 1],
             &[0x78, 0, 0],
             &[0x78, 0, 1, 0x67, 0],
+            &[0x65, 0x88, 0, 0, 1, 0xe5],
         ] {
-            assert_eq!(units_begun(payload), None, "{payload:?}");
+            let begun = units_begun(payload, &mut Scan::default());
+            assert_eq!(begun, Err(Unfit::Damaged), "{payload:?}");
         }
     }
 }

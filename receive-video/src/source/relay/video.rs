@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use super::breach::{Breach, LEAST_NAL, LEAST_PACKET, LEAST_UNIT, MAX_NALS, MAX_UNIT};
-use super::payload::{Fragment, units_begun};
+use super::payload::{Fragment, is_message, units_begun};
 use super::rtp::{Rtp, rtcp_source};
+use super::scan::Scan;
 
 /// A source that was not heard for so long has given way to another.
 const MAX_QUIET: Duration = Duration::from_secs(2);
@@ -19,6 +20,10 @@ pub(super) enum Unfit {
     Foreign,
     /// It is damaged.
     Damaged,
+    /// It holds bytes that no NAL unit may hold.
+    Forbidden,
+    /// It is supplemental information that holds such bytes: no picture needs it.
+    Message,
 }
 
 /// Watches one stream of packets.
@@ -32,10 +37,16 @@ pub(super) struct Video {
     nals: usize,
     /// The timestamp of a NAL unit of which more fragments are to come.
     open: Option<u32>,
+    fragmented: Scan,
     /// The number of the packet that was passed last.
     last: Option<u16>,
-    /// By how much numbers of packets are raised: once for each NAL unit that breaks off without a gap in them.
+    /// By how much numbers of packets are raised: by one for each NAL unit that breaks off without a gap in them, and by
+    /// one less for each packet that is left out without being missed.
     shift: u16,
+    /// Whether units broke off so.
+    broken: bool,
+    /// Supplemental information that came in fragments held bytes that no NAL unit may hold.
+    odd_messages: bool,
 }
 
 impl Video {
@@ -48,8 +59,11 @@ impl Video {
             bytes: 0,
             nals: 0,
             open: None,
+            fragmented: Scan::default(),
             last: None,
             shift: 0,
+            broken: false,
+            odd_messages: false,
         }
     }
 
@@ -82,7 +96,10 @@ impl Video {
         ends: bool,
     ) -> Result<Result<usize, Unfit>, Breach> {
         let Some(rtp) = Rtp::parse(packet) else { return Ok(Err(Unfit::Damaged)) };
-        let Some(nals) = units_begun(rtp.payload) else { return Ok(Err(Unfit::Damaged)) };
+        let nals = match self.units_begun(&rtp) {
+            Ok(nals) => nals,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
         let fragment = Fragment::of(rtp.payload);
         let fits = match fragment {
             Some(fragment) if !fragment.first => self.open == Some(rtp.timestamp),
@@ -93,6 +110,7 @@ impl Video {
             None if !fits => return Ok(Err(Unfit::Damaged)),
             Some(last) if !fits && rtp.seq == last.wrapping_add(1) => {
                 self.shift = self.shift.wrapping_add(1);
+                self.broken = true;
             }
             _ => {}
         }
@@ -101,9 +119,39 @@ impl Video {
         self.count(&rtp, nals, ends).map(Ok)
     }
 
+    /// The NAL units that a packet begins.
+    ///
+    /// Supplemental information is the one kind of unit that real cameras put such bytes into by design: ONVIF's media
+    /// signing makes emulation prevention optional there.
+    fn units_begun(&mut self, rtp: &Rtp<'_>) -> Result<usize, Unfit> {
+        let fragment = Fragment::of(rtp.payload);
+        let is_message = is_message(rtp.payload);
+        let begun = match fragment {
+            Some(_) if is_message && self.odd_messages => Err(Unfit::Message),
+            _ => units_begun(rtp.payload, &mut self.fragmented),
+        };
+        match (begun, fragment) {
+            (Err(Unfit::Forbidden), None) if is_message => self.leave_out(),
+            (Err(Unfit::Message), _) => self.leave_out(),
+            (Err(Unfit::Forbidden), Some(_)) if is_message => {
+                // Its first fragments were passed on already: this once, it costs its picture.
+                self.odd_messages = true;
+                Err(Unfit::Forbidden)
+            }
+            (begun, _) => begun,
+        }
+    }
+
+    /// Leaves out a packet without a gap of its own in the numbers; one before it stays.
+    fn leave_out(&mut self) -> Result<usize, Unfit> {
+        self.last = self.last.map(|last| last.wrapping_add(1));
+        self.shift = self.shift.wrapping_sub(1);
+        Err(Unfit::Message)
+    }
+
     /// Whether NAL units broke off without a gap in the packets' numbers.
     pub(super) fn has_broken_units(&self) -> bool {
-        self.shift > 0
+        self.broken
     }
 
     /// The number under which the packet that was passed last goes to the library.
@@ -221,6 +269,49 @@ mod tests {
         assert_eq!(gap(3, &whole), Ok(1), "another within it");
         assert_eq!((gap(4, &first), gap(5, &first)), (Ok(0), Ok(1)), "its rest never comes");
         assert_eq!(gap(6, &middle), Ok(1), "its rest is another picture's");
+    }
+
+    #[test]
+    fn fragments_around_one_that_is_left_out_pass_with_the_gap_that_it_leaves() {
+        let mut video = Video::new(Instant::now());
+        let mut seq = 0;
+        let mut pass = |payload: &[u8]| {
+            let mut packet = packet(1, 1, payload);
+            packet[3] = seq;
+            seq += 1;
+            let passed = video.pass(&packet, false).unwrap();
+            (passed.map(drop), video.has_broken_units())
+        };
+        let (first, middle, last) = ([0x7c, 0x85, 1], [0x7c, 0x05, 1], [0x7c, 0x45, 1]);
+        let forbidden = [&middle[..], &[0, 0, 2]].concat();
+        for payload in [&first[..], &middle] {
+            assert_eq!(pass(payload), (Ok(()), false));
+        }
+        assert_eq!(pass(&forbidden), (Err(Unfit::Forbidden), false));
+        for payload in [&middle[..], &last, &first, &last] {
+            assert_eq!(pass(payload), (Ok(()), false));
+        }
+    }
+
+    #[test]
+    fn supplemental_information_with_forbidden_bytes_is_left_out_and_not_missed() {
+        let mut video = Video::new(Instant::now());
+        let mut seq = 0;
+        let mut pass = |payload: &[u8]| {
+            let mut packet = packet(1, 1, payload);
+            packet[3] = seq;
+            seq += 1;
+            video.pass(&packet, false).unwrap().map(|_| video.number(u16::from(seq - 1)))
+        };
+        let (slice, odd) = ([0x41, 0x9a], [0x06, 5, 0, 0, 2]);
+        assert_eq!([pass(&slice), pass(&odd), pass(&slice)], [Ok(0), Err(Unfit::Message), Ok(1)]);
+        let (first, odd, last) = ([0x1c, 0x86, 5], [0x1c, 0x06, 0, 0, 2], [0x1c, 0x46, 1]);
+        let once = [pass(&first), pass(&odd), pass(&last), pass(&slice)];
+        let message = Err(Unfit::Message);
+        assert_eq!(once, [Ok(2), Err(Unfit::Forbidden), message, Ok(4)], "a gap, once");
+        let again = [pass(&first), pass(&odd), pass(&last), pass(&slice)];
+        assert_eq!(again, [message, message, message, Ok(5)]);
+        assert!(!video.has_broken_units());
     }
 
     #[test]
