@@ -48,6 +48,8 @@ pub(crate) struct RtspAddress {
     pub(crate) transport: Transport,
     /// How many microseconds its clock may be from ours and be believed.
     pub(crate) clock_bound: i64,
+    /// How many bytes a second it may go on sending.
+    pub(crate) max_rate: u64,
 }
 
 impl fmt::Debug for RtspAddress {
@@ -141,7 +143,8 @@ fn rtsp(text: &str, stream: &StreamConfig) -> Result<RtspAddress, SourceError> {
     cleared.map_err(|()| bad("it cannot have a user name"))?;
     let clock_bound = stream.clock_bound.duration().as_micros();
     let clock_bound = i64::try_from(clock_bound).unwrap_or(i64::MAX);
-    Ok(RtspAddress { url, credentials, transport: stream.transport, clock_bound })
+    let (transport, max_rate) = (stream.transport, stream.max_rate.bytes());
+    Ok(RtspAddress { url, credentials, transport, clock_bound, max_rate })
 }
 
 fn scene(query: &str) -> Result<Address, SourceError> {

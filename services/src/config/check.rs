@@ -124,7 +124,8 @@ fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
         return Err(at.to("fps").wrong(fps, "0.1 to 1000"));
     }
     at.span("silence", stream.silence, ms(100), DAY)?;
-    at.span("clock_bound", stream.clock_bound, ms(1_000), DAY)
+    at.span("clock_bound", stream.clock_bound, ms(1_000), DAY)?;
+    at.within("max_rate", stream.max_rate.bytes(), 1 << 20, 1 << 30)
 }
 
 fn check_url(stream: &StreamConfig, at: &Key) -> Checked {

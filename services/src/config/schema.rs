@@ -87,6 +87,9 @@ pub struct StreamConfig {
     /// A camera whose clock is further from this machine's is not believed: its capture times go by arrival.
     #[serde(default = "default_clock_bound")]
     pub clock_bound: Span,
+    /// Most bytes a second that a camera may go on sending; one that wants to send more is refused.
+    #[serde(default = "default_max_rate")]
+    pub max_rate: Size,
     /// Files and scenes: read at the speed of their timeline rather than as fast as it goes.
     #[serde(default)]
     pub paced: bool,
@@ -146,6 +149,7 @@ impl fmt::Debug for StreamConfig {
             .field("models", &self.models)
             .field("silence", &self.silence)
             .field("clock_bound", &self.clock_bound)
+            .field("max_rate", &self.max_rate)
             .field("paced", &self.paced)
             .field("repeat", &self.repeat)
             .field("fps", &self.fps)
@@ -161,6 +165,11 @@ fn default_silence() -> Span {
 /// No zone of the world is closer to UTC than a quarter of an hour, but for those that are UTC.
 fn default_clock_bound() -> Span {
     Span::from_millis(300_000)
+}
+
+/// Four times what cameras of 8K send.
+fn default_max_rate() -> Size {
+    Size::from_bytes(16 << 20)
 }
 
 /// How RTP travels from an RTSP server.

@@ -21,11 +21,9 @@ pub(super) const LEAST_PACKET: usize = 128;
 pub(super) const LEAST_NAL: usize = 160;
 /// What an access unit counts at least, in bytes.
 pub(super) const LEAST_UNIT: usize = 16 * 1_024;
-/// Bytes a second: four times what cameras of 8K send.
-pub(super) const RATE: u64 = 16 << 20;
-/// Bytes at once, beyond the rate: an encoder's key frame, or a server's last group of pictures.
-pub(super) const BURST: u64 = 16 << 20;
-/// How long a camera may want to send more than the rate.
+/// How much of its rate a camera may send at once, beyond it: an encoder's key frame, or a server's last group of pictures.
+pub(super) const BURST: Duration = Duration::from_secs(1);
+/// How long a camera may want to send more than its rate.
 pub(super) const MAX_HASTE: Duration = Duration::from_secs(10);
 /// How long a camera may leave a request unread.
 pub(super) const MAX_DEAFNESS: Duration = Duration::from_secs(5);
@@ -47,8 +45,10 @@ pub(crate) enum Breach {
     NoUnit,
     #[error("it sent an access unit of more than {MAX_NALS} NAL units")]
     ManyNals,
-    #[error("it wants to send more than {} MiB a second for {MAX_HASTE:?}", RATE >> 20)]
-    Haste,
+    #[error(
+        "it has wanted to send more than {0} bytes a second for {MAX_HASTE:?}: raise max_rate if it has to send that much"
+    )]
+    Haste(u64),
     #[error("it has not read a request for {MAX_DEAFNESS:?}")]
     Deaf,
     #[error("it sends from another RTP source (SSRC) than before")]
@@ -70,7 +70,7 @@ impl Breach {
             Self::LongHead | Self::LongBody(_) => "message-too-long",
             Self::NotRtsp => "not-rtsp",
             Self::LargeUnit | Self::NoUnit | Self::ManyNals => "too-large",
-            Self::Haste => "too-fast",
+            Self::Haste(_) => "too-fast",
             Self::Deaf | Self::Io(_) => "connection",
             Self::OtherVoice => "source-changed",
             Self::ManyRedirects | Self::Redirected(_) => "redirected",

@@ -63,7 +63,7 @@ impl Link {
             from_camera: Framing::default(),
             conversation: Conversation::new(prefix.clone(), address.url.clone(), login, ports),
             prefix,
-            passage: Passage::new(notes, unsettled, now()),
+            passage: Passage::new(address.max_rate, notes, unsettled, now()),
             udp,
         })
     }

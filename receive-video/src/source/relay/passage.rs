@@ -35,14 +35,14 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// A way that nothing came yet.
-    pub(super) fn new(notes: Notes, unsettled: Unsettled, now: Instant) -> Self {
+    /// A way that nothing came yet, for so many bytes a second.
+    pub(super) fn new(max_rate: u64, notes: Notes, unsettled: Unsettled, now: Instant) -> Self {
         Self {
             channels: None,
             outbox: Vec::new(),
             video: Video::new(now),
             ends: Ends::default(),
-            pace: Pace::new(now),
+            pace: Pace::new(max_rate, now),
             ready_at: now,
             notes,
             unsettled,
