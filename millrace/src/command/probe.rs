@@ -13,8 +13,7 @@ use crate::cli::ProbeArgs;
 use crate::screen::Screen;
 
 /// What can be looked at.
-const WANTED: &str =
-    "rtsp://HOST[:PORT]/PATH, a video file, scene:, or the id of a stream of the configuration";
+const WANTED: &str = "rtsp://HOST[:PORT]/PATH (rtsps:// in TLS), a video file, scene:, or the id of a stream of the configuration";
 
 pub(crate) async fn run(args: &ProbeArgs, screen: &Screen) -> anyhow::Result<ExitCode> {
     let stream = stream(args)?;
@@ -62,7 +61,8 @@ fn configured(args: &ProbeArgs, id: &StreamId) -> anyhow::Result<StreamConfig> {
 }
 
 fn described_by(url: &str) -> anyhow::Result<StreamConfig> {
-    let shown = scheme(url).filter(|scheme| !matches!(*scheme, "rtsp" | "file" | "scene"));
+    let shown =
+        scheme(url).filter(|scheme| !matches!(*scheme, "rtsp" | "rtsps" | "file" | "scene"));
     if let Some(scheme) = shown {
         bail!("SOURCE begins with \"{scheme}:\"; wanted {WANTED}");
     }

@@ -96,7 +96,9 @@ mod tests {
 
     #[test]
     fn a_url_is_told_from_a_path() {
-        for url in ["rtsp://h/x", "http://h", "file:a.mp4", "scene:", "scene:?seed=1"] {
+        for url in
+            ["rtsp://h/x", "rtsps://h/x", "http://h", "file:a.mp4", "scene:", "scene:?seed=1"]
+        {
             assert_eq!(scheme(url), url.split(':').next());
         }
         for path in ["a.mp4", "12:30.mp4", "a/b:c.mp4", "admin:secret@10.0.0.5/x", "a b://c"] {

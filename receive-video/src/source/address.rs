@@ -12,6 +12,7 @@ use services::config::{StreamConfig, Transport, masked};
 use url::Url;
 
 use super::error::SourceError;
+use super::trust::Trust;
 
 /// The longest scene, in seconds: a year.
 const LONGEST_SCENE: f64 = 365.0 * 24.0 * 3_600.0;
@@ -50,6 +51,8 @@ pub(crate) struct RtspAddress {
     pub(crate) clock_bound: i64,
     /// How many bytes a second it may go on sending.
     pub(crate) max_rate: u64,
+    /// What its certificate has to be, where it speaks TLS.
+    pub(crate) trust: Trust,
 }
 
 impl fmt::Debug for RtspAddress {
@@ -125,8 +128,9 @@ impl fmt::Display for Address {
 fn rtsp(text: &str, stream: &StreamConfig) -> Result<RtspAddress, SourceError> {
     let bad = |why: &str| SourceError::hopeless(format!("its url cannot be read: {why}"));
     let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
-    if url.scheme() != "rtsp" {
-        return Err(bad(&format!("scheme {:?}, expected rtsp, file or scene", url.scheme())));
+    if !matches!(url.scheme(), "rtsp" | "rtsps") {
+        let found = url.scheme();
+        return Err(bad(&format!("scheme {found:?}, expected rtsp, rtsps, file or scene")));
     }
     if url.host().is_none() {
         return Err(bad("it names no host"));
@@ -144,7 +148,8 @@ fn rtsp(text: &str, stream: &StreamConfig) -> Result<RtspAddress, SourceError> {
     let clock_bound = stream.clock_bound.duration().as_micros();
     let clock_bound = i64::try_from(clock_bound).unwrap_or(i64::MAX);
     let (transport, max_rate) = (stream.transport, stream.max_rate.bytes());
-    Ok(RtspAddress { url, credentials, transport, clock_bound, max_rate })
+    let trust = Trust::of(stream)?;
+    Ok(RtspAddress { url, credentials, transport, clock_bound, max_rate, trust })
 }
 
 fn scene(query: &str) -> Result<Address, SourceError> {

@@ -11,6 +11,7 @@ mod relay;
 mod rtsp;
 mod signs;
 mod timeline;
+mod trust;
 mod units;
 mod watchdog;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fake_camera::Feed;
 
 use crate::cameras::{check_numbers, serve, small_scene};
+use crate::secure::in_tls;
 use crate::site::Site;
 
 const DESCRIPTION: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
@@ -99,11 +100,15 @@ fn send_packets(mut stream: &TcpStream, payload: &[u8], marked: bool) -> std::io
 
 /// A good camera beside an attacker, until the attacker was refused three times.
 async fn a_good_camera_beside(attack: Attack, kind: &str) {
+    a_good_camera_beside_one_at(&attacker(attack), "", kind).await;
+}
+
+/// The same, with keys of the attacker's stream.
+async fn a_good_camera_beside_one_at(bad: &str, keys: &str, kind: &str) {
     let good = serve(Feed::scene(small_scene())).await;
-    let bad = attacker(attack);
     let site = Site::new(&format!(
         "[receive]\nbackoff_min = \"100ms\"\nbackoff_max = \"500ms\"\nconnect_timeout = \"20s\"\n\
-         [streams.good]\nurl = \"{}\"\n[streams.bad]\nurl = \"{bad}\"\n\
+         [streams.good]\nurl = \"{}\"\n[streams.bad]\nurl = \"{bad}\"\n{keys}\n\
          [models.eye]\nalgorithm = \"circles\"\n\
          sample = {{ every = \"80ms\", pick = \"exact\", max_delay = \"100ms\" }}",
         good.url("gate"),
@@ -124,6 +129,14 @@ async fn a_good_camera_beside(attack: Attack, kind: &str) {
 #[tokio::test]
 async fn a_header_line_without_end_is_refused_at_its_bound() {
     a_good_camera_beside(Attack::Header, "message-too-long").await;
+}
+
+#[tokio::test]
+async fn a_header_line_without_end_is_refused_at_its_bound_in_tls_too() {
+    let bad = in_tls(&attacker(Attack::Header), "camera.pem").await;
+    let authority = format!("{}/tests/receive/tls/authority.pem", env!("CARGO_MANIFEST_DIR"));
+    let keys = format!("ca = {authority:?}");
+    a_good_camera_beside_one_at(&bad, &keys, "message-too-long").await;
 }
 
 #[tokio::test]

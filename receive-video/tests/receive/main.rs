@@ -14,6 +14,7 @@ mod files;
 mod groups;
 mod gstreamer;
 mod hostile;
+mod secure;
 mod shipping;
 mod site;
 mod undecodable;

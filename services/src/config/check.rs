@@ -6,7 +6,7 @@ use super::check_aws::check_aws;
 use super::error::{ConfigError, Place, Problem};
 use super::schema::{
     Config, DeliveryConfig, Encode, InferConfig, ModelConfig, Pick, QueueConfig, ReceiveConfig,
-    SampleConfig, StreamConfig, TelemetryConfig,
+    SampleConfig, StreamConfig, TelemetryConfig, Transport,
 };
 use super::value::Span;
 use crate::delivery::MAX_BATCH_BYTES;
@@ -102,8 +102,7 @@ const LONGEST_LEASE: Span = ms(3_600_000);
 const LEAST_BUFFER_BYTES: u64 = 2 * MAX_BATCH_BYTES as u64;
 
 /// Schemes of video that are not received.
-const FOREIGN_SCHEMES: [&str; 9] =
-    ["rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "onvif"];
+const FOREIGN_SCHEMES: [&str; 8] = ["rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "onvif"];
 
 fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     check_url(stream, &at.to("url"))?;
@@ -120,6 +119,7 @@ fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     if stream.password.is_some() && stream.username.is_none() {
         return Err(at.to("username").rule("missing beside the password"));
     }
+    check_tls(stream, at)?;
     if let Some(fps) = stream.fps.filter(|fps| !(0.1..=1_000.0).contains(fps)) {
         return Err(at.to("fps").wrong(fps, "0.1 to 1000"));
     }
@@ -128,12 +128,36 @@ fn check_stream(stream: &StreamConfig, config: &Config, at: &Key) -> Checked {
     at.within("max_rate", stream.max_rate.bytes(), 1 << 20, 1 << 30)
 }
 
+fn check_tls(stream: &StreamConfig, at: &Key) -> Checked {
+    let (ca, pin) = (stream.ca.is_some(), stream.certificate_sha256.is_some());
+    if stream.is_secure() {
+        if ca && pin {
+            return Err(at
+                .to("ca")
+                .rule("certificate_sha256 names the certificate itself: keep one"));
+        }
+        if stream.transport == Transport::Udp {
+            return Err(at
+                .to("transport")
+                .rule("\"udp\" is not encrypted: rtsps:// wants \"tcp\""));
+        }
+        return Ok(());
+    }
+    match [("ca", ca), ("certificate_sha256", pin)].into_iter().find(|(_, set)| *set) {
+        Some((key, _)) => Err(at.to(key).rule("is for rtsps:// alone")),
+        None => Ok(()),
+    }
+}
+
 fn check_url(stream: &StreamConfig, at: &Key) -> Checked {
     let refuse = |why: &str| Err(Key(at.0.clone()).rule(why.to_owned()));
-    let no_url =
-        |why: &str| refuse(&format!("{why}, wanted rtsp://HOST[:PORT]/PATH, file:PATH or scene:"));
+    let no_url = |why: &str| {
+        refuse(&format!(
+            "{why}, wanted rtsp://HOST[:PORT]/PATH (rtsps:// in TLS), file:PATH or scene:"
+        ))
+    };
     match stream.url.split_once(':') {
-        Some(("rtsp", rest)) => {
+        Some(("rtsp" | "rtsps", rest)) => {
             let Some(rest) = rest.strip_prefix("//") else { return no_url("has no \"//\"") };
             let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             let host = authority.rsplit('@').next().unwrap_or_default();

@@ -60,7 +60,7 @@ pub fn find_file(named: Option<&Path>) -> Option<PathBuf> {
 
 /// Loads the configuration from a file (defaults alone without one), this process's environment, and flags.
 ///
-/// Relative paths in the file (`data`, `models.*.path`, `models.*.manifest`, `file:` URLs) are relative to the
+/// Relative paths in the file (`data`, `streams.*.ca`, `models.*.path`, `models.*.manifest`, `file:` URLs) are relative to the
 /// file's folder; those of variables and flags to the working folder.
 ///
 /// # Errors
@@ -217,6 +217,7 @@ fn texts(
 fn path_at<'a>(config: &'a mut Config, key: &[String]) -> Option<&'a mut PathBuf> {
     match key.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["data"] => Some(&mut config.data),
+        ["streams", id, "ca"] => config.streams.get_mut(&id.parse().ok()?)?.ca.as_mut(),
         ["models", name, "path"] => config.models.get_mut(&name.parse().ok()?)?.path.as_mut(),
         ["models", name, "manifest"] => {
             config.models.get_mut(&name.parse().ok()?)?.manifest.as_mut()
@@ -280,9 +281,13 @@ fn resolve_paths(config: &mut Config, tree: &Node, folder: &Path) -> Result<(), 
         }
     }
     for (id, stream) in &mut config.streams {
+        let id = id.as_str();
+        if let Some(path) = stream.ca.as_mut().filter(|_| in_file(&["streams", id, "ca"])) {
+            *path = folder.join(&path);
+        }
         let path = stream.url.strip_prefix("file:").filter(|path| !path.starts_with("//"));
-        if let Some(path) = path.filter(|_| in_file(&["streams", id.as_str(), "url"])) {
-            let key = ["streams", id.as_str(), "url"].map(str::to_owned).to_vec();
+        if let Some(path) = path.filter(|_| in_file(&["streams", id, "url"])) {
+            let key = ["streams", id, "url"].map(str::to_owned).to_vec();
             let joined = folder.join(path).into_os_string().into_string().map_err(|path| {
                 let rule = format!("{path:?} is not UTF-8, as a URL has to be");
                 ConfigError::new(tree.place_of(&key).clone(), key, Problem::Rule(rule))

@@ -11,6 +11,7 @@ mod decode;
 mod embedded;
 mod error;
 mod fill;
+mod fingerprint;
 mod load;
 mod mask;
 mod schema;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use decode::in_words;
 pub use error::{ConfigError, Place, Problem};
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use load::{Overrides, find_file, load, load_place, load_without_streams, parse, schema_json};
 pub use mask::masked;
 pub use schema::{

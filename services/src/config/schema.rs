@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::fingerprint::Fingerprint;
 use super::mask::masked;
 use super::value::{Size, Span};
 use crate::id::{ModelName, StreamId};
@@ -66,7 +67,7 @@ pub enum Backend {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamConfig {
-    /// `rtsp://[user:password@]host[:port]/path`, `file:PATH` (MP4 or `.h264`), or `scene:` (the synthetic
+    /// `rtsp://[user:password@]host[:port]/path`, `rtsps://` likewise for RTSP in TLS, `file:PATH` (MP4 or `.h264`), or `scene:` (the synthetic
     /// scene, with `?seed=…&width=…&height=…&fps=…&seconds=…`).
     pub url: String,
     /// The user name, when it is not part of the URL.
@@ -75,6 +76,14 @@ pub struct StreamConfig {
     /// The password, when it is not part of the URL; best given as `"${NAME}"`.
     #[serde(default)]
     pub password: Option<String>,
+    /// `rtsps://`: a file of certificates in PEM, of whoever issued the camera's, or its own; those that this machine trusts
+    /// when absent.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// `rtsps://`: the SHA-256 fingerprint of the camera's certificate, which then need not be issued by anybody, nor for its
+    /// name, nor for this time.
+    #[serde(default)]
+    pub certificate_sha256: Option<Fingerprint>,
     /// How RTP travels from an RTSP server.
     #[serde(default)]
     pub transport: Transport,
@@ -128,7 +137,12 @@ impl StreamConfig {
 
     /// Tells whether the source cannot be made to wait: a camera, not a file or scene read at leisure.
     pub fn is_live(&self) -> bool {
-        self.url.starts_with("rtsp:")
+        self.url.starts_with("rtsp:") || self.is_secure()
+    }
+
+    /// Tells whether it is a camera that speaks TLS.
+    pub fn is_secure(&self) -> bool {
+        self.url.starts_with("rtsps:")
     }
 
     /// What happens to frames that the spool has no room for.
@@ -145,6 +159,8 @@ impl fmt::Debug for StreamConfig {
             .field("url", &self.shown_url())
             .field("username", &hidden(&self.username))
             .field("password", &hidden(&self.password))
+            .field("ca", &self.ca)
+            .field("certificate_sha256", &self.certificate_sha256)
             .field("transport", &self.transport)
             .field("models", &self.models)
             .field("silence", &self.silence)

@@ -210,7 +210,7 @@ fn a_password_in_a_mistyped_url_is_not_shown() {
         "admin:s3cret@10.0.0.5/stream",
         "rtsp:/admin:s3cret@10.0.0.5/s",
         "rtsp//admin:s3cret@h/p",
-        "rtsps://10.0.0.5/s?token=s3cret",
+        "rtmps://10.0.0.5/s?token=s3cret",
         "RTSP://10.0.0.5/s?password=s3cret",
         "http://10.0.0.5/s?pwd=s3cret",
         "s3cret@rtsp://h",
@@ -263,7 +263,8 @@ fn a_password_that_a_url_cannot_hold_is_refused_rather_than_torn() {
 fn an_address_of_another_kind_is_named_by_its_scheme_alone() {
     for (url, words) in [
         ("http://u:s3cret@h/x", "begins with \"http:\", wanted rtsp://HOST"),
-        ("rtsps://u:s3cret@h/x", "begins with \"rtsps:\", wanted"),
+        ("rtmps://u:s3cret@h/x", "begins with \"rtmps:\", wanted"),
+        ("rtsps://u:s3cret@/x", "names no host, wanted"),
         ("rtsp://u:s3cret@/x", "names no host, wanted"),
         ("clip.mp4", "is no URL, wanted"),
         ("u:s3cret@h/x", "is no URL, wanted"),
@@ -271,6 +272,42 @@ fn an_address_of_another_kind_is_named_by_its_scheme_alone() {
         let error = error(&format!("[streams.g]\nurl = \"{url}\"\n"));
         assert!(error.contains(words) && !error.contains("s3cret"), "{error}");
     }
+}
+
+#[test]
+fn a_camera_in_tls_is_trusted_by_one_key_and_speaks_tcp() {
+    let pin = format!("certificate_sha256 = \"{}\"", "3F:".repeat(31) + "3f");
+    let text = |url: &str, keys: &str| format!("[streams.g]\nurl = \"{url}\"\n{keys}\n");
+    for keys in ["", "ca = \"ca.pem\"", &pin] {
+        let config = read(&text("rtsps://me:pw@h/x", keys)).unwrap();
+        let stream = stream(&config, "g");
+        assert!(stream.is_live() && stream.is_secure());
+        assert_eq!(stream.shown_url(), "rtsps://***@h/x");
+    }
+    let both = format!("ca = \"ca.pem\"\n{pin}");
+    for (url, keys, words) in [
+        (
+            "rtsps://h/x",
+            &*both,
+            "\"streams.g.ca\": certificate_sha256 names the certificate itself",
+        ),
+        ("rtsps://h/x", "transport = \"udp\"", "\"streams.g.transport\": \"udp\" is not encrypted"),
+        ("rtsp://h/x", &pin, "\"streams.g.certificate_sha256\": is for rtsps:// alone"),
+        ("file:x.mp4", "ca = \"ca.pem\"", "\"streams.g.ca\": is for rtsps:// alone"),
+        ("rtsps://h/x", "certificate_sha256 = \"3f\"", "wanted 64 hexadecimal digits, with or"),
+        ("rtsp://h/x", "max_rate = 1000", "wanted 1048576 to 1073741824"),
+    ] {
+        let error = error(&text(url, keys));
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn the_certificates_of_a_stream_lie_beside_the_configuration() {
+    let text = "[streams.g]\nurl = \"rtsps://h/x\"\nca = \"ca.pem\"\n";
+    let file = Path::new("/etc/millrace/millrace.toml");
+    let config = parse(Some((text, file)), &BTreeMap::new(), &Overrides::default()).unwrap();
+    assert_eq!(stream(&config, "g").ca.as_deref(), Some(Path::new("/etc/millrace/ca.pem")));
 }
 
 #[test]

@@ -60,6 +60,10 @@ pub(crate) enum Breach {
     #[error("its answer names no UDP port that it sends from: set transport = \"tcp\"")]
     NoPort,
     #[error("{0}")]
+    Untrusted(String),
+    #[error("{0}")]
+    Tls(String),
+    #[error("{0}")]
     Io(String),
 }
 
@@ -75,12 +79,19 @@ impl Breach {
             Self::OtherVoice => "source-changed",
             Self::ManyRedirects | Self::Redirected(_) => "redirected",
             Self::NoPort => "transport",
+            Self::Untrusted(_) => "untrusted-certificate",
+            Self::Tls(_) => "tls",
         }
     }
 
     /// An error of a socket.
     pub(super) fn io(what: &str, error: &std::io::Error) -> Self {
         Self::Io(format!("{what}: {error}"))
+    }
+
+    /// An error of a connection that may have a bound of its own.
+    pub(super) fn within(what: &str, error: std::io::Error) -> Self {
+        error.downcast().unwrap_or_else(|error| Self::io(what, &error))
     }
 }
 

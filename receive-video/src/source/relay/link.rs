@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use services::config::Transport;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{sleep_until, timeout};
 
 use super::super::address::RtspAddress;
 use super::breach::{Breach, LEAST_PACKET, MAX_DEAFNESS};
+use super::camera::Camera;
 use super::client::{Client, greeted};
 use super::conversation::{Conversation, Step};
 use super::datagrams::Datagrams;
@@ -17,14 +18,15 @@ use super::head::Head;
 use super::login::Login;
 use super::passage::Passage;
 use super::urls::Prefix;
-use super::{Notes, Unsettled, connect};
+use super::{Notes, Unsettled};
 
 /// How long the library may take to connect.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// One session.
 pub(super) struct Link {
-    camera: TcpStream,
+    address: RtspAddress,
+    camera: Camera,
     from_camera: Framing,
     conversation: Conversation,
     prefix: Prefix,
@@ -43,7 +45,7 @@ enum Event {
 impl Link {
     /// A link to the camera that was connected to.
     pub(super) fn new(
-        camera: TcpStream,
+        camera: Camera,
         address: &RtspAddress,
         prefix: Prefix,
         (notes, unsettled): (Notes, Unsettled),
@@ -51,14 +53,14 @@ impl Link {
         let udp = match address.transport {
             Transport::Tcp => None,
             Transport::Udp => {
-                let here =
-                    camera.local_addr().map_err(|error| Breach::io("open UDP ports", &error))?;
-                Some(Datagrams::bind(here.ip())?)
+                let (ours, _) = camera.addresses("open UDP ports")?;
+                Some(Datagrams::bind(ours)?)
             }
         };
         let ports = udp.as_ref().map(Datagrams::ports);
         let login = Login::new(address.credentials.clone());
         Ok(Self {
+            address: address.clone(),
             camera,
             from_camera: Framing::default(),
             conversation: Conversation::new(prefix.clone(), address.url.clone(), login, ports),
@@ -111,9 +113,7 @@ impl Link {
         tokio::select! {
             biased;
             read = client.stream.read_buf(client.framing.room()) => Ok(Event::FromClient(read.unwrap_or(0))),
-            read = self.camera.read_buf(self.from_camera.room()), if may_read => {
-                read.map(Event::FromCamera).map_err(|error| Breach::io("read from the camera", &error))
-            }
+            read = self.camera.read(self.from_camera.room()), if may_read => read.map(Event::FromCamera),
             () = readable(udp), if udp.is_some() => Ok(Event::Datagrams),
             () = sleep_until(wake.unwrap_or_else(now).into()), if wake.is_some() => Ok(Event::Time),
         }
@@ -138,10 +138,8 @@ impl Link {
     }
 
     async fn tell_camera(&mut self, bytes: &[u8]) -> Result<(), Breach> {
-        match timeout(MAX_DEAFNESS, self.camera.write_all(bytes)).await {
-            Ok(written) => written.map_err(|error| Breach::io("write to the camera", &error)),
-            Err(_) => Err(Breach::Deaf),
-        }
+        let written = timeout(MAX_DEAFNESS, self.camera.write(bytes)).await;
+        written.unwrap_or(Err(Breach::Deaf))
     }
 
     async fn take_answers(&mut self) -> Result<(), Breach> {
@@ -170,7 +168,7 @@ impl Link {
             }
             Step::Ask(bytes) => self.tell_camera(&bytes).await,
             Step::Move(url) => {
-                self.camera = connect(&url).await?;
+                self.camera = Camera::connect(&url, &self.address).await?;
                 self.from_camera = Framing::default();
                 let again = self.conversation.again();
                 self.tell_camera(&again).await
@@ -184,9 +182,8 @@ impl Link {
         let (Some(udp), Some(peer)) = (&mut self.udp, self.conversation.peer()) else {
             return Ok(());
         };
-        let camera = self.camera.peer_addr();
-        let camera = camera.map_err(|error| Breach::io("connect UDP ports", &error))?;
-        udp.connect(peer, camera.ip()).await
+        let (_, theirs) = self.camera.addresses("connect UDP ports")?;
+        udp.connect(peer, theirs).await
     }
 
     fn take_datagrams(&mut self) -> Result<(), Breach> {

@@ -4,12 +4,13 @@
 //! anew at each read. So it is given an address on this machine, behind which everything that a camera sends has its
 //! bound ([`breach`]); what breaks one ends the session with an error that says which. The relay also does what the
 //! library cannot: it proves the login, which the library never gets, follows redirects, puts packets that come by
-//! UDP in order, and leaves out marks in mid-picture.
+//! UDP in order, speaks TLS, and leaves out marks in mid-picture.
 //!
-//! `framing`, `conversation`, `passage`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link` and `datagrams`
-//! hold the sockets.
+//! `framing`, `conversation`, `passage`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link`, `camera` and
+//! `datagrams` hold the sockets.
 
 mod breach;
+mod camera;
 mod client;
 mod conversation;
 mod datagrams;
@@ -18,12 +19,14 @@ mod head;
 mod link;
 mod login;
 mod marker;
+mod metered;
 mod pace;
 mod passage;
 mod payload;
 mod reorder;
 mod rtp;
 mod scan;
+mod tls;
 mod udp;
 mod urls;
 mod video;
@@ -33,7 +36,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use url::Url;
 
@@ -42,11 +45,10 @@ use super::address::RtspAddress;
 use super::error::SourceError;
 pub(super) use breach::MAX_UNIT;
 use breach::{Breach, MAX_UNSETTLED};
+use camera::Camera;
 use link::Link;
 use urls::Prefix;
 
-/// RTSP's port where a URL names none (RFC 2326 §3.2).
-const PORT: u16 = 554;
 /// How long a relay whose connection has ended may take to say why.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 /// Bytes on their way to the library that the system keeps on our side.
@@ -95,7 +97,7 @@ impl Relay {
     /// # Errors
     /// The camera cannot be connected to.
     pub(super) async fn start(address: &RtspAddress) -> Result<Self, SourceError> {
-        let camera = connect(&address.url).await?;
+        let camera = Camera::connect(&address.url, address).await?;
         let here = |error| Breach::io("open a port for the relay", &error);
         let listener = listen().map_err(here)?;
         let port = listener.local_addr().map_err(here)?.port();
@@ -146,17 +148,6 @@ fn listen() -> std::io::Result<TcpListener> {
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
     socket.listen(16)
-}
-
-/// Connects to where a URL points.
-async fn connect(url: &Url) -> Result<TcpStream, Breach> {
-    let port = url.port().unwrap_or(PORT);
-    let host = url.host_str().unwrap_or_default();
-    let name = host.trim_start_matches('[').trim_end_matches(']');
-    let failed = |error| Breach::io(&format!("unable to connect to {host}:{port}"), &error);
-    let camera = TcpStream::connect((name, port)).await.map_err(failed)?;
-    camera.set_nodelay(true).map_err(failed)?;
-    Ok(camera)
 }
 
 #[cfg(test)]
