@@ -26,7 +26,8 @@ pub struct StreamStatus {
     /// Rows delivered by this process.
     pub rows: u64,
     /// From capture to answer, lately, in milliseconds: half of the answers took no longer than the first, 99 %
-    /// no longer than the second.
+    /// no longer than the second. None is below 0: where the clocks of two machines differ by more than an answer takes,
+    /// `state` says so. A file that is read ahead of its time line has none.
     pub latency: Option<(i64, i64)>,
 }
 
@@ -58,6 +59,8 @@ fn one(
         answered += counts.inferred + counts.errors;
         latency.merge(&counts.latency);
     }
+    let skews = inferred.values().filter_map(|model| model.streams.get(id)?.skew);
+    let skew = skews.max_by_key(|skew| skew.millis).map(|skew| skew.to_string());
     status.latency = latency.percentile(50).zip(latency.percentile(99));
     if let Some(received) = received {
         status.fps = received.fps;
@@ -66,7 +69,7 @@ fn one(
         status.queued = received.taken.saturating_sub(received.shed + answered);
     }
     let words = received.map(words_of).into_iter().chain(troubles.iter().cloned());
-    status.state = words.collect::<Vec<_>>().join("; ");
+    status.state = words.chain(skew).collect::<Vec<_>>().join("; ");
     status
 }
 
@@ -97,8 +100,6 @@ impl StreamStatus {
         let Self { stream, state, fps, taken, queued, inferred, rows, .. } = self;
         let latency = match self.latency {
             None => "-".to_owned(),
-            // A file that is read faster than its time line is answered before it was "captured".
-            Some((..0, _)) => "ahead".to_owned(),
             Some((p50, p99)) => format!("p50 {} p99 {}", rounded(p50), rounded(p99)),
         };
         format!(
@@ -112,7 +113,6 @@ impl StreamStatus {
         let Self { stream, state, fps, taken, queued, inferred, rows, .. } = self;
         let latency = match self.latency {
             None => String::new(),
-            Some((..0, _)) => " ahead".to_owned(),
             Some((p50, p99)) => format!(" p50/p99 {}/{}", rounded(p50), rounded(p99)),
         };
         let numbers = format!(
@@ -195,6 +195,24 @@ mod tests {
         );
         assert!(numbers.len() <= 80);
         assert_eq!(state, "  streaming");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_of_the_answers_is_told_beside_the_stream_s_state() {
+        use model_inference::status::{Skew, StreamCounts};
+        let skew = Skew { clock: services::CaptureClock::Rtcp, millis: 3_200 };
+        let mut counts = StreamCounts { skew: Some(skew), ..StreamCounts::default() };
+        counts.latency.record(0);
+        let stream = StreamId::new("gate").unwrap();
+        let mut model = ModelStatus { state: ModelState::Ready, ..ModelStatus::default() };
+        model.streams.insert(stream, counts);
+        let models = BTreeMap::from([(ModelName::new("eye").unwrap(), model)]);
+        let line = combine(&BTreeMap::new(), &models)[0].line(4);
+        assert!(line.contains("p50 0 ms p99 0 ms"), "{line}");
+        assert!(
+            line.contains("the clock of its camera or receiver is 3.200 s or more ahead"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What the workers are doing, for whoever shows it: counts, latencies and states, never a secret.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use services::{ModelName, StreamId};
+use services::{CaptureClock, ModelName, StreamId};
 use telemetry::metrics::Histogram;
 
 /// Latencies that the percentiles are taken from: the last ones of each stream and model.
@@ -61,9 +62,56 @@ pub struct StreamCounts {
     pub rows: u64,
     /// Capture to answer of the last frames.
     pub latency: Latency,
+    /// Whose clock is ahead of this machine's, while frames come that were captured after their own answers.
+    pub skew: Option<Skew>,
+    /// Such frames came before.
+    pub was_skewed: bool,
 }
 
-/// The last latencies, in milliseconds.
+/// By how much a clock is ahead of this machine's, at least: frames that it dates were answered before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skew {
+    /// The clock that dated them: the camera's as far as its receiver believes it, or the receiver's.
+    pub clock: CaptureClock,
+    /// The most that was seen, in milliseconds.
+    pub millis: i64,
+}
+
+impl fmt::Display for Skew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = match self.clock {
+            CaptureClock::Rtcp => "the clock of its camera or receiver",
+            CaptureClock::Arrival | CaptureClock::File => "the clock of its receiver",
+        };
+        #[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285,000 years")]
+        let seconds = self.millis as f64 / 1e3;
+        write!(
+            f,
+            "{whose} is {seconds:.3} s or more ahead of this machine's: latencies are too short, none below 0"
+        )
+    }
+}
+
+impl StreamCounts {
+    /// Takes in how long after its capture a frame was answered, in milliseconds. Gives the skew when that is below 0
+    /// for the first time.
+    ///
+    /// A file that is read ahead of its time line has no latency.
+    pub(crate) fn answered(&mut self, millis: i64, clock: CaptureClock) -> Option<Skew> {
+        if millis >= 0 || clock != CaptureClock::File {
+            self.latency.record(millis.max(0));
+        }
+        if millis >= 0 || clock == CaptureClock::File {
+            self.skew = None;
+            return None;
+        }
+        let most = self.skew.map_or(0, |skew| skew.millis).max(millis.saturating_neg());
+        self.skew = Some(Skew { clock, millis: most });
+        self.skew.filter(|_| !std::mem::replace(&mut self.was_skewed, true))
+    }
+}
+
+/// The last latencies, in milliseconds; none is below 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latency(VecDeque<i64>);
 
@@ -125,5 +173,39 @@ mod tests {
         assert_eq!((latency.percentile(50), latency.percentile(99)), (Some(50), Some(99)));
         (0..LATENCIES).for_each(|_| latency.record(7));
         assert_eq!((latency.percentile(1), latency.percentile(100)), (Some(7), Some(7)));
+    }
+
+    #[test]
+    fn no_latency_is_negative_and_whose_clock_is_ahead_is_said_once() {
+        let mut counts = StreamCounts::default();
+        assert_eq!(counts.answered(40, CaptureClock::Rtcp), None);
+        let skew = counts.answered(-3_200, CaptureClock::Rtcp).unwrap();
+        assert_eq!(
+            skew.to_string(),
+            "the clock of its camera or receiver is 3.200 s or more ahead of this machine's: latencies are too short, none below 0"
+        );
+        assert_eq!(counts.answered(-4_000, CaptureClock::Rtcp), None);
+        assert_eq!(counts.skew.unwrap().millis, 4_000);
+        assert_eq!(counts.answered(0, CaptureClock::Rtcp), None);
+        assert_eq!(counts.skew, None, "it is over");
+        assert_eq!(counts.answered(-7, CaptureClock::Rtcp), None);
+        assert_eq!(
+            (counts.latency.percentile(1), counts.latency.percentile(99)),
+            (Some(0), Some(40))
+        );
+        let arrival = StreamCounts::default().answered(-1, CaptureClock::Arrival).unwrap();
+        assert!(
+            arrival.to_string().starts_with("the clock of its receiver is 0.001 s"),
+            "{arrival}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_read_ahead_of_its_time_line_has_no_latency() {
+        let mut counts = StreamCounts::default();
+        assert_eq!(counts.answered(-60_000, CaptureClock::File), None);
+        assert_eq!((counts.latency.percentile(50), counts.skew), (None, None));
+        assert_eq!(counts.answered(70, CaptureClock::File), None);
+        assert_eq!(counts.latency.percentile(50), Some(70));
     }
 }

@@ -203,8 +203,10 @@ impl BatchWorker {
                     Some(row) if row.status == Status::Error => counts.errors += 1,
                     Some(row) => {
                         counts.inferred += 1;
-                        // Below 0 for a file that is read ahead of its time line, which the status shows.
-                        counts.latency.record(row.captured_at.millis_until(row.inferred_at));
+                        let since_capture = row.captured_at.millis_until(row.inferred_at);
+                        if let Some(skew) = counts.answered(since_capture, row.clock) {
+                            tracing::warn!(stream = %batch.stream, model = %batch.model, "{skew}");
+                        }
                         latency.record(seconds(row.latency_ms));
                     }
                     None => {}
