@@ -1,11 +1,10 @@
 //! Real clips: B-frames, an edit list, an audio track.
 
-use std::process::Command;
-
 use media::h264::{AnnexBReader, Decoder, OpenH264Decoder};
 use media::mp4::Mp4Video;
 use media::{AccessUnit, FrameRate, Picture};
 
+use crate::ffmpeg::ffprobe;
 use crate::support::clip;
 
 fn units(name: &str) -> Option<Vec<AccessUnit>> {
@@ -141,13 +140,10 @@ fn a_raw_stream_of_b_frames_is_put_in_the_same_order() {
 fn the_sample_tables_are_read_as_another_reader_does() {
     for name in ["bottle-detection.mp4", "car-detection.mp4"] {
         let Some(path) = clip(name) else { return };
-        let mut ffprobe = Command::new("ffprobe");
-        ffprobe.args(["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"]);
-        ffprobe.args(["-show_entries", "packet=pts_time,flags"]).arg(path);
-        let Ok(output) = ffprobe.output() else {
-            return println!("skipped: ffprobe is missing");
-        };
-        let packets = String::from_utf8(output.stdout).unwrap();
+        let asked = ["-select_streams", "v:0", "-of", "csv=p=0"];
+        let shown = ["-show_entries", "packet=pts_time,flags", path.to_str().unwrap()];
+        let Some(packets) = ffprobe(&[&asked[..], &shown].concat()) else { return };
+        let packets = String::from_utf8(packets).unwrap();
         let units = units(name).unwrap();
         assert_eq!(units.len(), packets.lines().count());
         for (unit, packet) in units.iter().zip(packets.lines()) {

@@ -13,19 +13,24 @@ pub(crate) fn source(width: u32, height: u32, frames: u32) -> String {
 
 /// What ffmpeg writes to standard output; `None`, with a word about it, where it is missing and left out.
 pub(crate) fn ffmpeg(args: &[&str]) -> Option<Vec<u8>> {
-    let made = Command::new("ffmpeg")
-        .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
-        .args(args)
-        .stdin(Stdio::null())
-        .output();
-    let made = match made {
+    let quiet = ["-hide_banner", "-loglevel", "error", "-nostdin", "-y"];
+    output("ffmpeg", &[&quiet, args].concat())
+}
+
+/// The same of ffprobe, which comes with it.
+pub(crate) fn ffprobe(args: &[&str]) -> Option<Vec<u8>> {
+    output("ffprobe", &[&["-v", "error"], args].concat())
+}
+
+fn output(program: &str, args: &[&str]) -> Option<Vec<u8>> {
+    let made = match Command::new(program).args(args).stdin(Stdio::null()).output() {
         Ok(made) => made,
         Err(_) if std::env::var_os("SKIP_PLAYERS").is_some_and(|skip| skip == "1") => {
-            println!("skipped: ffmpeg is missing, and SKIP_PLAYERS=1");
+            println!("skipped: {program} is missing, and SKIP_PLAYERS=1");
             return None;
         }
         Err(error) => panic!(
-            "run ffmpeg: {error} (`tools/setup.sh test` installs it; SKIP_PLAYERS=1 leaves it out)"
+            "run {program}: {error} (`tools/setup.sh test` installs it; SKIP_PLAYERS=1 leaves it out)"
         ),
     };
     assert!(made.status.success(), "{args:?}: {}", String::from_utf8_lossy(&made.stderr));
