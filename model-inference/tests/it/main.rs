@@ -7,6 +7,7 @@
 )]
 
 mod faults;
+mod fickle;
 mod heads;
 mod loading;
 mod pictures;

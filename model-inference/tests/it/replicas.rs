@@ -1,7 +1,7 @@
 //! Several workers on one queue: they share the work, and respect each other's leases.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use services::queue::{Outcome, Queue, Receipt, Received};
 use services::{ErrorKind, PortError};
 
-use super::support::{Site, eventually, jpeg_of, model_name, one_thing, stuck};
+use super::support::{LEASE, Site, eventually, jpeg_of, model_name, one_thing, stuck};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_answer_each_frame_once() {
@@ -94,72 +94,19 @@ async fn a_lost_lease_ends_the_work_and_its_owner_acknowledges_nothing() {
     assert_eq!(faithless.wrongly_acknowledged.load(Ordering::SeqCst), 0);
 }
 
-/// A queue that is away for a while.
-#[derive(Debug)]
-struct Fickle {
-    queue: Arc<dyn Queue>,
-    is_away: AtomicBool,
-}
-
-impl Fickle {
-    fn reach(&self) -> Result<&dyn Queue, PortError> {
-        match self.is_away.load(Ordering::SeqCst) {
-            true => Err(PortError::because(ErrorKind::Unavailable, "reach queue", "it is locked")),
-            false => Ok(self.queue.as_ref()),
-        }
-    }
-}
-
-#[async_trait]
-impl Queue for Fickle {
-    async fn send(&self, bodies: &[String]) -> Result<Vec<Outcome>, PortError> {
-        self.reach()?.send(bodies).await
-    }
-
-    async fn receive(
-        &self,
-        max: usize,
-        lease: Duration,
-        wait: Duration,
-    ) -> Result<Vec<Received>, PortError> {
-        self.reach()?.receive(max, lease, wait).await
-    }
-
-    async fn extend(
-        &self,
-        receipts: &[Receipt],
-        lease: Duration,
-    ) -> Result<Vec<Outcome>, PortError> {
-        self.reach()?.extend(receipts, lease).await
-    }
-
-    async fn acknowledge(&self, receipts: &[Receipt]) -> Result<Vec<Outcome>, PortError> {
-        self.reach()?.acknowledge(receipts).await
-    }
-
-    async fn release(
-        &self,
-        releases: &[(Receipt, Option<String>)],
-    ) -> Result<Vec<Outcome>, PortError> {
-        self.reach()?.release(releases).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_away_for_longer_than_a_lease_costs_no_try() {
-    let mut site = Site::new();
-    let work = site.ports.queues.get_mut(&model_name()).unwrap();
-    let backlog = Arc::clone(&work.backlog);
-    let fickle =
-        Arc::new(Fickle { queue: Arc::clone(&work.queue), is_away: AtomicBool::new(false) });
-    work.queue = Arc::clone(&fickle) as Arc<dyn Queue>;
+    let (site, fickle, clock) = Site::fickle();
+    let backlog = &site.ports.queues[&model_name()].backlog;
     site.submit_each(0..1).await;
     let (model, runs, release) = stuck();
     let worker = site.start(model);
     eventually("the model runs", async || runs.load(Ordering::SeqCst) == 1).await;
-    fickle.is_away.store(true, Ordering::SeqCst);
-    eventually("the lease runs out", async || backlog.depth().await.unwrap().ready == 1).await;
-    fickle.is_away.store(false, Ordering::SeqCst);
+    fickle.leave().await;
+    eventually("the lease is asked for", async || fickle.refused() > 0).await;
+    clock.advance(LEASE);
+    assert_eq!(backlog.depth().await.unwrap().ready, 1, "the lease has run out");
+    fickle.come_back().await;
     eventually("the lease is held again", async || backlog.depth().await.unwrap().leased == 1)
         .await;
     drop(release);

@@ -15,19 +15,24 @@ use model_inference::StatusBoard;
 use model_inference::model::{Algorithm, Detection, Model, ModelError};
 use model_inference::status::ModelStatus;
 use model_inference::worker::Worker;
-use services::config::{Config, Overrides, parse};
+use services::config::{Config, Overrides, Span, parse};
 use services::delivery::DeliveryStream;
 use services::message::ObjectRef;
-use services::queue::{DeadLetter, Queue};
+use services::queue::{DeadLetter, Queue, SqliteQueue};
 use services::{
-    CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime,
-    ModelName, Payload, PortError, Ports, Seq, StreamId, WorkQueue, open_embedded,
+    CaptureClock, CaptureTime, DataFolder, DetectionRow, Epoch, FrameBatch, FrameEntry,
+    FrameFormat, MadeUpClock, MediaTime, ModelName, Payload, PortError, Ports, Seq, StreamId,
+    WorkQueue, open_embedded,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::fickle::Fickle;
+
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long leases by a made-up clock last; by the real one a worker extends them after a third of it.
+pub(crate) const LEASE: Duration = Duration::from_millis(150);
 
 /// Polls until `condition` holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
@@ -176,6 +181,20 @@ impl Site {
         let mut ports = embedded.ports;
         ports.delivery = Arc::clone(&recorder) as Arc<dyn DeliveryStream>;
         Self { _folder: folder, config, ports, board: StatusBoard::new(), recorder }
+    }
+
+    /// A site with a queue that may be away, and whose leases last by a clock that stands still until it is moved.
+    pub(crate) fn fickle() -> (Self, Arc<Fickle>, MadeUpClock) {
+        let mut site = Self::new();
+        let clock = MadeUpClock::at(CaptureTime(1_000_000));
+        let path = DataFolder::new(&site.config.data).queue(&model_name());
+        let options = site.config.embedded_options().queue;
+        let made_up = WorkQueue::of(SqliteQueue::open(path, options, clock.clock()).unwrap());
+        let fickle = Arc::new(Fickle::new(Arc::clone(&made_up.queue)));
+        let work = WorkQueue { queue: Arc::clone(&fickle) as Arc<dyn Queue>, ..made_up };
+        site.ports.queues.insert(model_name(), work);
+        site.config.infer.lease = Span::from_millis(u64::try_from(LEASE.as_millis()).unwrap());
+        (site, fickle, clock)
     }
 
     /// Decides what the delivery stream says about rows from now on.
