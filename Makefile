@@ -39,11 +39,11 @@ test: ## run all tests, those on AWS against LocalStack or moto; SKIP_AWS=1, SKI
 test-all: $(SQL_TOOLS)/ready
 	@export SQL_TEST_PYTHON=$(CURDIR)/$(SQL_TOOLS)/bin/python; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
-	else $(CARGO) test --workspace --exclude e2e && $(CARGO) test --package e2e -- --test-threads=1; fi
+	then python3 tools/tests_told.py $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc; \
+	else $(CARGO) test --workspace --exclude e2e -- --show-output && $(CARGO) test --package e2e -- --show-output --test-threads=1; fi
 
 test-other: ## run the adapters' tests on the emulator of AWS that `make test` does not take
-	@localstack/run with-other $(CARGO) nextest run --workspace -E '$(OTHER_TESTS)'
+	@localstack/run with-other python3 tools/tests_told.py $(CARGO) nextest run --workspace -E '$(OTHER_TESTS)'
 
 localstack: ## start S3, SQS, Firehose and Athena on this machine; prints what to eval ("localstack/run stop" ends it)
 	@localstack/run start
