@@ -139,6 +139,10 @@ struct Timeline {
     /// Index of the last IDR picture.
     base: i64,
     count: OrderCount,
+    /// The picture from which the rate holds, and its time: those before it came without one.
+    rated: (i64, i64),
+    /// Decoding time of the picture before.
+    decoded: Option<i64>,
 }
 
 impl Timeline {
@@ -148,7 +152,10 @@ impl Timeline {
             return;
         }
         if let Ok(sps) = Sps::from_nal(nal.bytes()) {
-            self.fps = self.fps.or(sps.frame_rate);
+            if self.fps.is_none() && sps.frame_rate.is_some() {
+                self.rated = (self.index, self.ticks(self.index));
+                self.fps = sps.frame_rate;
+            }
             self.reorder = self.reorder.or(sps.reorder);
         }
     }
@@ -168,12 +175,17 @@ impl Timeline {
             _ => (self.index, self.index),
         };
         self.index += 1;
-        (self.ticks(place), self.ticks(decoding))
+        // Later than it might be where reordering was told after pictures that came without it.
+        let decoding = self.ticks(decoding);
+        let decoding = self.decoded.map_or(decoding, |before| before.max(decoding));
+        self.decoded = Some(decoding);
+        (self.ticks(place), decoding)
     }
 
     fn ticks(&self, place: i64) -> i64 {
         let fps = self.fps.unwrap_or(FrameRate::new(25, 1).expect("25 and 1 are not zero"));
-        let ticks = fps.pts(place.unsigned_abs());
-        if place < 0 { -ticks } else { ticks }
+        let (from, at) = self.rated;
+        let ticks = fps.pts(place.abs_diff(from));
+        if place < from { at.saturating_sub(ticks) } else { at.saturating_add(ticks) }
     }
 }

@@ -48,6 +48,29 @@ fn a_key_frame_without_parameter_sets_gets_those_that_hold() {
 }
 
 #[test]
+fn a_rate_and_an_order_told_late_send_no_picture_back_in_time() {
+    // With B-frames and a frame rate of its own; before it the same, cut off from its parameter sets.
+    let told = include_bytes!("../../../fuzz/corpus/annex_b/b-frames.h264");
+    let mut stream = Vec::new();
+    for nal in nal_units(told).filter(|nal| nal.unit_type() != NalType::Sps) {
+        push_nal(&mut stream, nal.bytes());
+    }
+    let times = |stream: &[u8]| {
+        let mut reader = AnnexBReader::new(None);
+        let mut units = reader.push(stream).unwrap();
+        units.extend(reader.finish());
+        units.iter().map(|unit| (unit.pts, unit.dts)).collect::<Vec<_>>()
+    };
+    let (alone, before) = (times(told), times(&stream).len());
+    stream.extend_from_slice(told);
+    let both = times(&stream);
+    assert!(both.is_sorted_by_key(|&(_, dts)| dts), "{both:?}");
+    let begin = i64::try_from(before).unwrap() * 90_000 / 25;
+    let late: Vec<i64> = both[before..].iter().map(|&(pts, _)| pts - begin).collect();
+    assert_eq!(late, alone.iter().map(|&(pts, _)| pts).collect::<Vec<_>>());
+}
+
+#[test]
 fn delimiters_and_messages_belong_to_the_unit_they_precede() {
     let units = encoded(WIDTH, HEIGHT, 12, 300_000);
     let mut stream = Vec::new();
