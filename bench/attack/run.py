@@ -304,7 +304,7 @@ def source(bench: Bench, report: Report) -> None:
     with bench.camera("gate=scene:seed=7,size=1280x720,gop=25,bitrate=4000000,loop=10") as url:
         model = '[models.eye]\nalgorithm = "sleep:1ms"\nsample = { encode = "h264" }\n'
         program, port, _ = bench.start(f'[streams.good]\nurl = "{url}/gate"\n{model}')
-        wait_until(lambda: delivered(port, "good") >= 2, "the camera gives frames", program)
+        wait_until(lambda: delivered(port) >= 2, "the camera gives frames", program)
         began, before = time.monotonic(), program.thread_seconds("source good")
         time.sleep(bench.seconds)
         share = (program.thread_seconds("source good") - before) / (time.monotonic() - began)
