@@ -151,6 +151,9 @@ fn listen() -> std::io::Result<TcpListener> {
 }
 
 #[cfg(test)]
+mod cost;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
