@@ -12,6 +12,7 @@ use crate::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream, Filer};
 use crate::error::PortError;
 use crate::feed::{BroadcastFeed, ResultFeed};
 use crate::id::ModelName;
+use crate::object_store::retention::{Keep, ObjectKeeper};
 use crate::object_store::{Bucket, FolderStore};
 use crate::queue::{Backlog, DeadLetters, Queue, QueueOptions, ReopenedQueue, SqliteQueue};
 use crate::sqlite::blocking;
@@ -50,6 +51,8 @@ pub struct EmbeddedOptions {
     pub queue: QueueOptions,
     /// How the delivery stream behaves.
     pub delivery: DeliveryOptions,
+    /// How much of the objects of frames is kept.
+    pub keep_objects: Keep,
     /// Results that the feed holds for its slowest subscriber.
     pub feed_capacity: usize,
 }
@@ -59,6 +62,7 @@ impl Default for EmbeddedOptions {
         Self {
             queue: QueueOptions::default(),
             delivery: DeliveryOptions::default(),
+            keep_objects: Keep::default(),
             feed_capacity: 1_024,
         }
     }
@@ -71,6 +75,8 @@ pub struct OpenBackend {
     pub ports: Ports,
     /// What moves accepted rows to files, where this process has to do that: somebody has to run it.
     pub filer: Option<Filer>,
+    /// What removes old objects, where a receiver has to do that: somebody has to run it.
+    pub keeper: Option<ObjectKeeper>,
     /// What has to outlive the process on this machine: spools always, the embedded backend wholly.
     pub folder: DataFolder,
 }
@@ -107,6 +113,7 @@ pub fn open_embedded<'a>(
     let clock = Clock::system();
     let folder = DataFolder::new(data);
     let bucket = FolderStore::open(folder.objects())?.into_bucket(EMBEDDED_BUCKET);
+    let keeper = ObjectKeeper::new(&folder.objects(), options.keep_objects, clock.clone())?;
     let (delivery, filer) =
         BufferedDelivery::open_with_filer(&folder.table(), &options.delivery, &clock)?;
     let queues = open_queues(&folder, models, &options.queue, &clock)?;
@@ -116,7 +123,8 @@ pub fn open_embedded<'a>(
         delivery: Arc::new(delivery),
         feed: Arc::new(BroadcastFeed::new(options.feed_capacity)),
     };
-    Ok(OpenBackend { ports, filer: Some(filer), folder })
+    let keeper = (!options.keep_objects.is_all()).then_some(keeper);
+    Ok(OpenBackend { ports, filer: Some(filer), keeper, folder })
 }
 
 /// Opens a queue for each model. One that cannot be opened is its model's trouble, and said by each of its calls.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! objects/                      frames' bytes, by object key
+//! objects/~retention.json       how far they were removed, and who removes them (.lock)
 //! queue/<model>.sqlite          one queue per model, its dead letters with it
 //! spool/<stream>.sqlite, .lock  what a receiver could not hand on yet, and who receives the stream
 //! table/buffer.sqlite           accepted rows on their way to files, and the list of the files

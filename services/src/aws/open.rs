@@ -54,7 +54,7 @@ async fn open_by(
 ) -> Result<OpenBackend, PortError> {
     let sdk = find_region(chain, Instant::now() + START_TIMEOUT).await?;
     let ports = open_permitted(&sdk, config, patience).await?;
-    Ok(OpenBackend { ports, filer: None, folder: DataFolder::new(&config.data) })
+    Ok(OpenBackend { ports, filer: None, keeper: None, folder: DataFolder::new(&config.data) })
 }
 
 /// Asks for everything, again for as long as nothing but permissions is missing and `patience` lasts; it says so.

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::check_aws::check_aws;
 use super::error::{ConfigError, Place, Problem};
 use super::schema::{
-    Config, DeliveryConfig, Encode, InferConfig, ModelConfig, Pick, QueueConfig, ReceiveConfig,
-    SampleConfig, StreamConfig, TelemetryConfig, Transport,
+    Backend, Config, DeliveryConfig, Encode, InferConfig, KeepConfig, ModelConfig, Pick,
+    QueueConfig, ReceiveConfig, SampleConfig, StreamConfig, TelemetryConfig, Transport,
 };
 use super::value::Span;
 use crate::delivery::MAX_BATCH_BYTES;
@@ -47,6 +47,7 @@ pub(super) fn check(config: &Config) -> Checked {
     check_infer(&config.infer, &Key::root("infer"))?;
     check_queue(&config.queue, &Key::root("queue"))?;
     check_delivery(&config.delivery, &Key::root("delivery"))?;
+    check_retention(config, &Key::root("retention"))?;
     check_aws(config, &Key::root("aws"))?;
     check_telemetry(&config.telemetry, &Key::root("telemetry"))
 }
@@ -93,6 +94,9 @@ const fn ms(millis: u64) -> Span {
 }
 
 const DAY: Span = ms(86_400_000);
+/// Nothing younger goes: a message that names it may be on its way.
+const LEAST_KEPT: Span = ms(600_000);
+const TEN_YEARS: Span = ms(3_650 * 86_400_000);
 /// Pictures from the first to the last of a window: eleven minutes at 25 a second.
 const MAX_WINDOW: u64 = 16_384;
 /// SQS ends a lease 12 hours after the receive, and refuses to extend it past that: with longer leases, an extension
@@ -301,6 +305,23 @@ fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
     at.within("max_rows", delivery.max_rows.into(), 1, 10_000_000)?;
     at.span("max_age", delivery.max_age, ms(100), DAY)?;
     at.within("max_bytes", delivery.max_bytes.bytes(), LEAST_BUFFER_BYTES, 1 << 40)
+}
+
+fn check_retention(config: &Config, at: &Key) -> Checked {
+    let on_aws = "the bucket's lifecycle removes objects (frames_days of the Terraform module)";
+    check_keep(config.retention.objects, config.backend, on_aws, &at.to("objects"))
+}
+
+/// Checks how much is kept of a kind, which on AWS is somebody else's to decide.
+fn check_keep(keep: KeepConfig, backend: Backend, on_aws: &str, at: &Key) -> Checked {
+    if backend == Backend::Aws && keep != KeepConfig::default() {
+        let words = format!("is about the data folder, and backend = \"aws\" keeps none: {on_aws}");
+        return Err(Key(at.0.clone()).rule(words));
+    }
+    if let Some(age) = keep.age {
+        at.span("age", age, LEAST_KEPT, TEN_YEARS)?;
+    }
+    keep.bytes.map_or(Ok(()), |bytes| at.within("bytes", bytes.bytes(), 1 << 20, 1 << 50))
 }
 
 fn check_telemetry(telemetry: &TelemetryConfig, at: &Key) -> Checked {

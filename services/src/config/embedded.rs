@@ -1,8 +1,10 @@
 //! What the configuration says to the embedded adapters.
 
-use super::schema::Config;
+use super::schema::{Config, KeepConfig};
+use super::value::{Size, Span};
 use crate::backend::EmbeddedOptions;
 use crate::delivery::{DeliveryOptions, FilingPolicy};
+use crate::object_store::retention::Keep;
 use crate::queue::QueueOptions;
 
 impl Config {
@@ -24,7 +26,14 @@ impl Config {
                 max_buffered_bytes: self.delivery.max_bytes.bytes(),
                 filing,
             },
+            keep_objects: self.retention.objects.into(),
             ..EmbeddedOptions::default()
         }
+    }
+}
+
+impl From<KeepConfig> for Keep {
+    fn from(keep: KeepConfig) -> Self {
+        Self { age: keep.age.map(Span::duration), bytes: keep.bytes.map(Size::bytes) }
     }
 }

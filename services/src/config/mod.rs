@@ -32,9 +32,9 @@ pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use load::{Overrides, find_file, load, load_place, load_without_streams, parse, schema_json};
 pub use mask::masked;
 pub use schema::{
-    AwsConfig, Backend, Config, DeliveryConfig, Encode, InferConfig, ModelConfig, PayloadChoice,
-    Pick, QueueConfig, ReceiveConfig, SampleConfig, SpoolPolicy, StreamConfig, TelemetryConfig,
-    Transport,
+    AwsConfig, Backend, Config, DeliveryConfig, Encode, InferConfig, KeepConfig, ModelConfig,
+    PayloadChoice, Pick, QueueConfig, ReceiveConfig, RetentionConfig, SampleConfig, SpoolPolicy,
+    StreamConfig, TelemetryConfig, Transport,
 };
 pub use survey::{Survey, survey};
 pub use value::{InvalidSpan, Size, Span};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Config, Overrides, load_without_streams, parse, schema_json};
 
 /// The page's sections, and the type whose keys each lists.
-const SECTIONS: [(&str, &str, Option<&str>); 10] = [
+const SECTIONS: [(&str, &str, Option<&str>); 12] = [
     ("Top level", "", None),
     ("`[streams.ID]`", "StreamConfig", None),
     ("`[models.NAME]`", "ModelConfig", None),
@@ -17,6 +17,8 @@ const SECTIONS: [(&str, &str, Option<&str>); 10] = [
     ("`[infer]`", "InferConfig", Some("infer")),
     ("`[queue]`", "QueueConfig", Some("queue")),
     ("`[delivery]`", "DeliveryConfig", Some("delivery")),
+    ("`[retention]`", "RetentionConfig", Some("retention")),
+    ("`[retention.KIND]`", "KeepConfig", None),
     ("`[aws]`", "AwsConfig", Some("aws")),
     ("`[telemetry]`", "TelemetryConfig", Some("telemetry")),
 ];

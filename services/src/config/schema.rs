@@ -40,6 +40,9 @@ pub struct Config {
     /// When buffered rows become files.
     #[serde(default)]
     pub delivery: DeliveryConfig,
+    /// What of the data folder is kept; all of it, where a key is absent.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// The names of what is used on AWS.
     #[serde(default)]
     pub aws: AwsConfig,
@@ -424,6 +427,24 @@ impl Default for DeliveryConfig {
             max_bytes: Size::from_bytes(1 << 30),
         }
     }
+}
+
+/// What of the data folder is kept; all of it, where a key is absent.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionConfig {
+    /// The objects with the frames of bundles.
+    pub objects: KeepConfig,
+}
+
+/// How much of a kind is kept. With both bounds, what either lets go goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeepConfig {
+    /// What is older goes.
+    pub age: Option<Span>,
+    /// Beyond so many bytes, the oldest goes.
+    pub bytes: Option<Size>,
 }
 
 /// The names of what is used on AWS. Region, credentials and endpoints come from the SDK's default chain.

@@ -583,3 +583,32 @@ fn a_mistake_that_another_one_brings_about_is_not_told() {
 fn a_text_that_is_no_toml_is_one_mistake() {
     assert_eq!(mistakes("[streams.gate\n", &[]).len(), 1);
 }
+
+#[test]
+fn what_is_kept_is_all_unless_it_is_said() {
+    let keep = |text| read(text).map(|config| config.retention.objects);
+    assert_eq!(keep("").unwrap(), KeepConfig::default());
+    let both = keep("[retention]\nobjects = { age = \"7d\", bytes = \"100GiB\" }").unwrap();
+    assert_eq!(both.age, Some(Span::from_millis(7 * 24 * 3_600_000)));
+    assert_eq!(both.bytes, Some(Size::from_bytes(100 << 30)));
+    let age = keep("[retention.objects]\nage = \"1d 12h\"").unwrap();
+    assert_eq!((age.age, age.bytes), (Some(Span::from_millis(36 * 3_600_000)), None));
+}
+
+#[test]
+fn what_is_kept_has_bounds_and_is_the_data_folder_s_alone() {
+    let refused = |keep: &str| error(&format!("[retention]\nobjects = {{ {keep} }}"));
+    let young = refused("age = \"9min\"");
+    assert!(young.contains("key \"retention.objects.age\": found 540s, wanted 600s to"), "{young}");
+    let months = refused("age = \"2 months\"");
+    assert!(months.contains("a duration such as"), "{months}");
+    let small = refused("bytes = \"1 kB\"");
+    assert!(
+        small.contains("key \"retention.objects.bytes\": found 1000, wanted 1048576 to"),
+        "{small}"
+    );
+    let aws = error("backend = \"aws\"\n[retention]\nobjects = { age = \"7d\" }");
+    let expected = "key \"retention.objects\": is about the data folder, and backend = \"aws\" keeps none: the bucket's \
+                    lifecycle removes objects (frames_days of the Terraform module)";
+    assert!(aws.ends_with(expected), "{aws}");
+}

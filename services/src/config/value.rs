@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-/// A length of time, written as `"1.5s"`, `"500ms"`, `"10 min"`, or a number of seconds.
+/// A length of time, written as `"1.5s"`, `"500ms"`, `"10 min"`, `"7d"`, or a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
@@ -37,8 +37,12 @@ impl FromStr for Span {
         if let Ok(seconds) = text.trim().parse::<f64>() {
             return Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| InvalidSpan);
         }
-        let signed: jiff::SignedDuration = text.trim().parse().map_err(|_| InvalidSpan)?;
-        Duration::try_from(signed).map(Self).map_err(|_| InvalidSpan)
+        // A day has 24 hours, for no zone is meant.
+        let signed = text
+            .trim()
+            .parse::<jiff::Span>()
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
+        Duration::try_from(signed.map_err(|_| InvalidSpan)?).map(Self).map_err(|_| InvalidSpan)
     }
 }
 

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::listing::Listing;
-use super::{Bucket, ObjectMeta, ObjectStore, check_key};
+use super::{Bucket, ObjectMeta, ObjectStore, check_key, retention};
 use crate::durable;
 use crate::error::PortError;
 use crate::sqlite::blocking;
@@ -24,6 +24,8 @@ use crate::sqlite::blocking;
 const TEMPORARY: &str = "~put";
 /// A temporary file younger than this may be one that its writer has not locked yet.
 const STALE_AFTER: Duration = Duration::from_secs(60);
+/// Tries to give a file its place, while others remove the empty folder that it belongs in.
+const PLACINGS: u32 = 16;
 
 /// Objects in a folder, which any number of processes may share.
 #[derive(Clone, Debug)]
@@ -41,7 +43,7 @@ impl FolderStore {
         durable::create_writable_folder(&root)?;
         durable::create_writable_folder(&root.join(TEMPORARY))?;
         let folder = Folder { root, puts: AtomicU64::new(0) };
-        folder.remove_stale(SystemTime::now());
+        remove_stale(&folder.root, SystemTime::now());
         Ok(Self { folder: Arc::new(folder) })
     }
 
@@ -121,13 +123,11 @@ impl Folder {
     }
 
     fn put(&self, key: &str, body: &[u8]) -> io::Result<()> {
-        let path = self.path(key);
-        durable::create_parents(&path)?;
         let (mut file, temporary) = self.temporary()?;
         let written = file
             .write_all(body)
             .and_then(|()| file.sync_all())
-            .and_then(|()| durable::rename(&temporary, &path));
+            .and_then(|()| place(&temporary, &self.path(key)));
         if written.is_err() {
             // What cannot be removed now is removed by a later start.
             drop(fs::remove_file(&temporary));
@@ -173,19 +173,37 @@ impl Folder {
         });
         match found {
             Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata.len())),
-            Ok(_) => Err(io::ErrorKind::NotFound.into()),
-            Err(error) if is_absent(&error) => Err(io::ErrorKind::NotFound.into()),
+            Ok(_) => Err(self.absent(key)),
+            Err(error) if is_absent(&error) => Err(self.absent(key)),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes temporary files whose writers died. One that cannot be judged or removed stays for a later start.
-    fn remove_stale(&self, now: SystemTime) {
-        let Ok(entries) = fs::read_dir(self.root.join(TEMPORARY)) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if is_stale(&path, now).unwrap_or(false) && fs::remove_file(&path).is_ok() {
-                tracing::info!(file = %path.display(), "removed what an interrupted put left");
-            }
+    fn absent(&self, key: &str) -> io::Error {
+        match retention::why_gone(&self.root, key) {
+            Some(why) => io::Error::new(io::ErrorKind::NotFound, why),
+            None => io::ErrorKind::NotFound.into(),
+        }
+    }
+}
+
+/// Gives a written file its place. Whoever removes old objects may remove the folder that was made for it.
+fn place(from: &Path, to: &Path) -> io::Result<()> {
+    let mut tried = 1;
+    loop {
+        match durable::create_parents(to).and_then(|()| durable::rename(from, to)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tried < PLACINGS => tried += 1,
+            done => return done,
+        }
+    }
+}
+
+/// Removes temporary files whose writers died. One that cannot be judged or removed stays for a later time.
+pub(super) fn remove_stale(root: &Path, now: SystemTime) {
+    let Ok(entries) = fs::read_dir(root.join(TEMPORARY)) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if is_stale(&path, now).unwrap_or(false) && fs::remove_file(&path).is_ok() {
+            tracing::info!(file = %path.display(), "removed what an interrupted put left");
         }
     }
 }
@@ -239,13 +257,13 @@ mod tests {
         let store = FolderStore::open(root.path()).unwrap();
         let (writing, living) = store.folder.temporary().unwrap();
         fs::write(root.path().join(TEMPORARY).join("dead"), "half").unwrap();
-        store.folder.remove_stale(SystemTime::now());
+        remove_stale(root.path(), SystemTime::now());
         assert_eq!(left(root.path()).len(), 2, "both are young");
 
-        store.folder.remove_stale(SystemTime::now() + STALE_AFTER);
+        remove_stale(root.path(), SystemTime::now() + STALE_AFTER);
         assert_eq!(left(root.path()), [living.file_name().unwrap().to_str().unwrap()]);
         drop(writing);
-        store.folder.remove_stale(SystemTime::now() + STALE_AFTER);
+        remove_stale(root.path(), SystemTime::now() + STALE_AFTER);
         assert_eq!(left(root.path()).len(), 0);
     }
 
@@ -260,6 +278,35 @@ mod tests {
         store.put("folder", Bytes::from_static(b"3")).await.unwrap_err();
         assert_eq!(left(root.path()).len(), 0);
         assert_eq!(store.list("", None, 9).await.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_put_survives_that_its_empty_folder_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderStore::open(root.path()).unwrap();
+        let folder = root.path().join("frames/gate/7");
+        let put = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            // Once during each put, as whoever removes old objects comes by.
+            scope.spawn(|| {
+                let mut seen = 0;
+                while seen < u64::MAX {
+                    let now = put.load(Ordering::SeqCst);
+                    if now == u64::MAX || (now > seen && fs::remove_dir(&folder).is_ok()) {
+                        fs::remove_dir(root.path().join("frames/gate")).ok();
+                        seen = now;
+                    }
+                }
+            });
+            let puts = (1..=300).try_for_each(|n: u64| {
+                put.store(n, Ordering::SeqCst);
+                store.folder.put("frames/gate/7/1-m.jpg", &n.to_le_bytes())?;
+                fs::remove_file(folder.join("1-m.jpg"))
+            });
+            put.store(u64::MAX, Ordering::SeqCst);
+            puts.unwrap();
+        });
+        assert_eq!(left(root.path()).len(), 0);
     }
 
     #[test]

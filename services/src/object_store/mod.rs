@@ -17,6 +17,7 @@
 pub mod contract;
 mod folder;
 mod listing;
+pub mod retention;
 mod s3;
 
 use std::fmt;
