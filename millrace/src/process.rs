@@ -50,6 +50,7 @@ struct View {
     config: Arc<Config>,
     backend: OpenBackend,
     received: receive_video::StatusBoard,
+    retention: receive_video::Retention,
     inferred: model_inference::status::StatusBoard,
 }
 
@@ -75,6 +76,7 @@ impl Millrace {
         let backend = services::open(&config).await?;
         let view = View {
             config,
+            retention: receive_video::Retention::of(&backend),
             backend,
             received: receive_video::StatusBoard::default(),
             inferred: model_inference::status::StatusBoard::default(),
@@ -160,10 +162,10 @@ async fn run(
     if parts != Parts::Infer {
         let (view, shutdown) = (view.clone(), shutdown.clone());
         running.spawn("receive video", async move {
-            let View { config, backend, received, .. } = &view;
-            let ended =
-                receive_video::run(config, &backend.ports, received.clone(), receiving.clone())
-                    .await;
+            let View { config, backend, received, retention, .. } = &view;
+            let receive =
+                receive_video::run(config, &backend.ports, received.clone(), receiving.clone());
+            let ended = retention.beside(receive).await;
             // What was taken is answered even when a stream failed.
             let answered = match parts {
                 Parts::All if receiving.is_cancelled() => {
@@ -192,8 +194,9 @@ async fn run(
 
 impl View {
     async fn start_telemetry(&self, draining: CancellationToken) -> anyhow::Result<Telemetry> {
-        let (received, inferred) = (self.received.clone(), self.inferred.clone());
-        let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(received), Arc::new(inferred)];
+        let Self { received, retention, inferred, .. } = self.clone();
+        let parts: Vec<Arc<dyn telemetry::Part>> =
+            vec![Arc::new(received), Arc::new(retention), Arc::new(inferred)];
         let (config, ports) = (&self.config.telemetry, &self.backend.ports);
         Ok(Telemetry::start("millrace", config, ports, parts, draining).await?)
     }

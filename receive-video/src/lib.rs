@@ -11,6 +11,7 @@ mod own_thread;
 mod pipeline;
 mod probe;
 mod report;
+mod retention;
 mod retry;
 pub mod sample;
 pub mod source;
@@ -21,5 +22,6 @@ mod stream;
 
 pub use pipeline::run;
 pub use probe::{ProbeReport, probe};
+pub use retention::Retention;
 pub use source::check_source;
 pub use status::{StatusBoard, StreamState, StreamStatus};

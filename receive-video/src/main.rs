@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use receive_video::StatusBoard;
+use receive_video::{Retention, StatusBoard};
 use services::StreamId;
 use services::config::{Config, Overrides, find_file, load};
 use services::descriptors::{self, Roles};
@@ -48,13 +48,16 @@ async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
     descriptors::check(&config, Roles { receiver: true, workers: false })?;
-    let ports = services::open(&config).await?.ports;
+    let backend = services::open(&config).await?;
+    let (ports, retention) = (&backend.ports, Retention::of(&backend));
     let board = StatusBoard::default();
-    let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
+    let parts: Vec<Arc<dyn telemetry::Part>> =
+        vec![Arc::new(board.clone()), Arc::new(retention.clone())];
     let draining = shutdown.clone();
     let telemetry =
-        Telemetry::start("receive-video", &config.telemetry, &ports, parts, draining).await?;
-    let receiving = receive_video::run(&config, &ports, board.clone(), shutdown.clone());
+        Telemetry::start("receive-video", &config.telemetry, ports, parts, draining).await?;
+    let receiving = receive_video::run(&config, ports, board.clone(), shutdown.clone());
+    let receiving = retention.beside(receiving);
     let received = drained("the receiver", receiving, &shutdown, DRAIN).await;
     for (stream, status) in board.snapshot() {
         tracing::info!(

@@ -117,6 +117,12 @@ pub(crate) fn page(program: &str, parts: &[Arc<dyn Part>]) -> Result<String, fmt
     Ok(text)
 }
 
+/// The page of one part, as a test reads it.
+#[doc(hidden)]
+pub fn text_of(part: Arc<dyn Part>) -> String {
+    page("test", &[part]).expect("a string takes all text")
+}
+
 #[derive(Debug)]
 struct Parts {
     program: String,

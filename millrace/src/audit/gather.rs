@@ -9,6 +9,7 @@
 use anyhow::Context as _;
 use services::config::Config;
 use services::delivery::{Loss, gone};
+use services::object_store::retention::Boundary;
 use services::queue::{DeadLetter, DeadLetters, Held, QueueReader};
 use services::{
     CaptureTime, DataFolder, Epoch, ErrorKind, FrameBatch, MediaTime, ModelName, OpenBackend,
@@ -16,7 +17,7 @@ use services::{
 };
 use table::{EmbeddedTable, Rows, Table, TimeRange};
 
-use super::{Answered, Books, Entry, Frames, Gap, Key, Place, Placed};
+use super::{Answered, Books, Entry, Frames, Gap, Key, Place, Placed, Removed};
 
 /// Conditions on frames in flight or dead in one question to the table; beyond, one on the range of them all.
 const MOST_PLACES: usize = 200;
@@ -34,6 +35,7 @@ pub async fn gather(folder: &DataFolder, range: TimeRange) -> anyhow::Result<Boo
     let read = move || {
         let mut books = read_files(&folder, range)?;
         books.gaps.extend(lost(&folder)?);
+        books.removed.extend(removed_objects(&folder));
         anyhow::Ok(books)
     };
     let mut books = tokio::task::spawn_blocking(read).await.context("read spools and queues")??;
@@ -87,6 +89,18 @@ fn lost(folder: &DataFolder) -> Result<Vec<Gap>, PortError> {
         cause: format!("up to {} rows, taken out: {}", loss.rows, loss.reason),
     };
     Ok(gone.losses.into_iter().map(gap).collect())
+}
+
+/// How far the objects of frames were removed.
+fn removed_objects(folder: &DataFolder) -> Option<Removed> {
+    let words = match Boundary::read(&folder.objects()) {
+        Ok(boundary) => {
+            let before = boundary?.before;
+            format!("objects stored before {before} are removed, but for those that messages name")
+        }
+        Err(error) => format!("it is not known which objects are removed: {error}"),
+    };
+    Some(Removed { kind: "objects", words })
 }
 
 fn read_spools(folder: &DataFolder, range: TimeRange) -> anyhow::Result<Books> {

@@ -140,6 +140,17 @@ pub struct Books {
     pub gaps: Vec<Gap>,
     /// The epochs that the audit is about.
     pub range: TimeRange,
+    /// What was removed because it was old, or too much.
+    pub removed: Vec<Removed>,
+}
+
+/// How far retention has removed something: what is missing before that is no loss.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// What: `objects`.
+    pub kind: &'static str,
+    /// In words.
+    pub words: String,
 }
 
 /// A part of the durable state that could not be read.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use millrace::audit::{Books, Equation, Gap, Grouping, gather, gather_aws, write_text};
+use millrace::audit::{Books, Equation, Gap, Grouping, Removed, gather, gather_aws, write_text};
 use serde::Serialize;
 use services::DataFolder;
 use services::config::Backend;
@@ -16,6 +16,7 @@ struct Report {
     closes: bool,
     unreadable_messages: u64,
     gaps: Vec<Gap>,
+    removed: Vec<Removed>,
     equations: Vec<Equation>,
 }
 
@@ -41,13 +42,17 @@ pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<Exi
 fn report(books: &Books) -> Report {
     let equations = books.equations();
     let closes = books.gaps.is_empty() && equations.iter().all(|equation| equation.closes);
-    Report { closes, unreadable_messages: books.unreadable, gaps: books.gaps.clone(), equations }
+    let (gaps, removed) = (books.gaps.clone(), books.removed.clone());
+    Report { closes, unreadable_messages: books.unreadable, gaps, removed, equations }
 }
 
 fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result<()> {
     let mut text = Vec::new();
     write_text(&report.equations, &report.gaps, grouping, &mut text)?;
     screen.print(&text)?;
+    for Removed { words, .. } in &report.removed {
+        screen.say(words)?;
+    }
     if report.unreadable_messages > 0 {
         let count = report.unreadable_messages;
         screen.say(format!(

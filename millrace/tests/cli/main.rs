@@ -7,6 +7,7 @@ mod damage;
 mod finite;
 mod help;
 mod mistakes;
+mod objects;
 mod query;
 mod running;
 mod site;

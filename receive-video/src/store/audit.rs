@@ -7,6 +7,9 @@ use services::{Account, Epoch, ErrorKind, MediaTime, ModelName, PortError};
 
 use super::tables::{self, FORMAT};
 
+/// Keys of objects read at a time.
+const KEYS_PER_PAGE: i64 = 1_000;
+
 /// A spool as it was at one moment.
 #[derive(Clone, Debug)]
 pub struct SpoolAudit {
@@ -71,6 +74,25 @@ pub fn audit(path: &Path) -> Result<SpoolAudit, PortError> {
         })
     });
     Ok(SpoolAudit { accounts: accounts.collect::<Result<_, PortError>>()?, pending })
+}
+
+/// Shows the keys of the objects that bundles on their way belong to. Blocks.
+///
+/// A page at a time: whoever shows holds up no writer's log.
+///
+/// # Errors
+/// As [`audit`].
+pub(crate) fn keys(path: &Path, mut show: impl FnMut(&str)) -> Result<(), PortError> {
+    let database = Database::open_read_only(path, &FORMAT)?;
+    let mut after = 0;
+    loop {
+        let page = database.read("read", |tx| tables::keys_after(tx, after, KEYS_PER_PAGE))?;
+        page.iter().for_each(|(_, key)| show(key));
+        match page.last() {
+            Some((last, _)) => after = *last,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Reads the events of a stream, oldest first. Blocks.

@@ -7,8 +7,9 @@ mod ship;
 mod spool;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use audit::keys;
 pub use audit::{EpochAccount, EventRow, SpoolAudit, audit, events};
 pub(crate) use books::Books;
 pub(crate) use ship::Shipper;

@@ -167,6 +167,19 @@ pub(super) fn bundle_models(tx: &Transaction<'_>) -> rusqlite::Result<Vec<(i64, 
         .collect()
 }
 
+/// The keys of the objects of up to `limit` bundles after the bundle `after`.
+pub(super) fn keys_after(
+    tx: &Transaction<'_>,
+    after: i64,
+    limit: i64,
+) -> rusqlite::Result<Vec<(i64, String)>> {
+    tx.prepare_cached(
+        "SELECT id, key FROM bundles WHERE id > ? AND key IS NOT NULL ORDER BY id LIMIT ?",
+    )?
+    .query_map([after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
+}
+
 /// Deletes a bundle; gives its bytes, 0 when it is not there.
 pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<u64> {
     tx.prepare_cached("DELETE FROM payloads WHERE id = ?")?.execute([id])?;

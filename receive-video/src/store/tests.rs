@@ -64,7 +64,8 @@ fn model() -> ModelName {
     ModelName::new("shapes").unwrap()
 }
 
-fn bundle(seq: u64) -> Bundle {
+/// One frame of 3,000 bytes of the stream `gate` for the model `shapes`.
+pub(crate) fn bundle(seq: u64) -> Bundle {
     let address = Address {
         stream: stream(),
         epoch: Epoch(7),
