@@ -18,6 +18,7 @@ Exit codes:
   0    done
   1    failed; for audit: the loss equation does not close
   2    wrong command line
+  3    answered, but for rows of the table that cannot be read; they are named
   130  ended by a second signal, without draining";
 
 /// Cameras in, answers out: samples video, runs ONNX models on the frames, and keeps what they find in a table

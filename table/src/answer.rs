@@ -1,6 +1,7 @@
 //! What a query found: columns at once, rows in batches as they come, and typed reading of them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::error::QueryError;
+use crate::gaps::Gaps;
 
 /// What an adapter sends: batches, then `None`, so that an end can be told from a producer that died.
 pub(crate) type Sent = Result<Option<RecordBatch>, QueryError>;
@@ -30,7 +32,7 @@ pub struct Answer {
     ended: bool,
     scanned_bytes: Option<u64>,
     time: Option<Allowance>,
-    gaps: Vec<Gap>,
+    gaps: Arc<Gaps>,
 }
 
 /// The time that an engine may take for an answer.
@@ -42,7 +44,14 @@ struct Allowance {
 
 impl Answer {
     pub(crate) fn new(columns: SchemaRef, batches: BatchReceiver) -> Self {
-        Self { columns, batches, ended: false, scanned_bytes: None, time: None, gaps: Vec::new() }
+        Self {
+            columns,
+            batches,
+            ended: false,
+            scanned_bytes: None,
+            time: None,
+            gaps: Arc::default(),
+        }
     }
 
     /// The same answer, for which so many bytes were read that somebody pays for.
@@ -56,13 +65,13 @@ impl Answer {
     }
 
     /// The same answer, which rows of the table are not in.
-    pub(crate) fn without(self, gaps: Vec<Gap>) -> Self {
+    pub(crate) fn without(self, gaps: Arc<Gaps>) -> Self {
         Self { gaps, ..self }
     }
 
-    /// The rows of the table that cannot be read, whether it would need them or not.
-    pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+    /// The rows of the table that it would need and that cannot be read, as far as is known: after the last batch, all.
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.gaps.all()
     }
 
     /// The bytes that were read for it, where they have a price.
@@ -106,11 +115,14 @@ impl Answer {
     /// Waits for all rows and holds them: for answers that are known to be small.
     ///
     /// # Errors
-    /// When the query fails before its end.
+    /// When the query fails before its end, or rows that it needs cannot be read.
     pub async fn collect(mut self) -> Result<Rows, QueryError> {
         let mut batches = Vec::new();
         while let Some(batch) = self.next().await {
             batches.push(batch?);
+        }
+        if let Some((first, others)) = self.gaps().split_first() {
+            return Err(QueryError::Gaps { first: first.clone(), others: others.len() });
         }
         Ok(Rows { columns: self.columns, batches })
     }

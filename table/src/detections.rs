@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{RecordBatch, StringArray};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -21,9 +21,11 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::object_store::local::LocalFileSystem;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
-use services::delivery::{Reading, arrow_schema, table_schema};
+use services::delivery::{Hour, Reading, arrow_schema, table_schema};
 
 use crate::files::{FiledRows, PARTITION_COLUMNS};
+use crate::gaps::Gaps;
+use crate::guarded::GuardedSource;
 
 /// All rows of one moment.
 #[derive(Debug)]
@@ -33,17 +35,20 @@ pub(crate) struct Detections {
     files: Vec<FiledRows>,
     store: Option<Arc<LocalFileSystem>>,
     buffered: RecordBatch,
+    /// What of the rows cannot be read.
+    gaps: Arc<Gaps>,
     /// Keeps the files where they are until the query has ended.
     _reading: Option<Arc<Reading>>,
 }
 
 impl Detections {
     /// The rows of `files`, which are in `store` and stay there by `reading`, and `buffered`; the latter has the columns of
-    /// [`table_schema`].
+    /// [`table_schema`]. What cannot be read is told to `gaps`.
     pub(crate) fn new(
         files: Vec<FiledRows>,
         store: Option<LocalFileSystem>,
         buffered: RecordBatch,
+        gaps: Arc<Gaps>,
         reading: Option<Arc<Reading>>,
     ) -> Self {
         let schema = table_schema();
@@ -58,6 +63,7 @@ impl Detections {
             files,
             store: store.map(Arc::new),
             buffered,
+            gaps,
             _reading: reading,
         }
     }
@@ -69,18 +75,8 @@ impl Detections {
 
     /// The files that may have rows for which all `filters` hold.
     fn files_for(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&FiledRows>> {
-        let mut wanted = vec![true; self.files.len()];
-        let partitions = self.partitions()?;
-        for filter in filters.iter().filter(|filter| decided_by_partition(filter)) {
-            let schema = DFSchema::try_from(partitions.schema())?;
-            let holds = state
-                .create_physical_expr(filter.clone(), &schema)?
-                .evaluate(&partitions)?
-                .into_array(self.files.len())?;
-            for (wanted, holds) in wanted.iter_mut().zip(holds.as_boolean()) {
-                *wanted &= holds == Some(true);
-            }
-        }
+        let partitions = self.files.iter().map(|file| Some(&file.partition)).collect::<Vec<_>>();
+        let wanted = self.may_hold(state, filters, &partitions)?;
         Ok(self
             .files
             .iter()
@@ -89,13 +85,47 @@ impl Detections {
             .collect())
     }
 
-    /// The partition columns' values, one row per file.
-    fn partitions(&self) -> Result<RecordBatch> {
-        let column = |place: usize| -> StringArray {
-            self.files.iter().map(|file| Some(file.partition[place].as_str())).collect()
+    /// Notes the gaps in which there may be rows for which all `filters` hold.
+    fn need_gaps(&self, state: &dyn Session, filters: &[Expr]) -> Result<()> {
+        let partition = |hour: Hour| [hour.dt(), hour.hour()];
+        let known = self.gaps.known().iter();
+        let partitions = known.map(|gap| gap.hour.map(partition)).collect::<Vec<_>>();
+        let partitions = partitions.iter().map(Option::as_ref).collect::<Vec<_>>();
+        let wanted = self.may_hold(state, filters, &partitions)?;
+        let wanted = wanted.into_iter().enumerate();
+        self.gaps.need(wanted.filter_map(|(place, wanted)| wanted.then_some(place)));
+        Ok(())
+    }
+
+    /// Tells of each partition whether all `filters` may hold for rows of it; of one that is not known, they may.
+    fn may_hold(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+        partitions: &[Option<&[String; 2]>],
+    ) -> Result<Vec<bool>> {
+        let mut wanted = vec![true; partitions.len()];
+        let column = |place: usize| -> ArrayRef {
+            let values =
+                partitions.iter().map(|values| values.map(|values| values[place].as_str()));
+            Arc::new(values.collect::<StringArray>())
         };
-        let schema = Schema::new(self.partition_columns.clone());
-        Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column(0)), Arc::new(column(1))])?)
+        let fields =
+            self.partition_columns.iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let values = RecordBatch::try_new(schema, vec![column(0), column(1)])?;
+        for filter in filters.iter().filter(|filter| decided_by_partition(filter)) {
+            let schema = DFSchema::try_from(values.schema())?;
+            let holds = state
+                .create_physical_expr(filter.clone(), &schema)?
+                .evaluate(&values)?
+                .into_array(partitions.len())?;
+            for (wanted, holds) in wanted.iter_mut().zip(holds.as_boolean()) {
+                *wanted &= holds == Some(true);
+            }
+        }
+        let unknown = partitions.iter().map(Option::is_none);
+        Ok(wanted.into_iter().zip(unknown).map(|(wanted, unknown)| wanted || unknown).collect())
     }
 
     fn scan_files(
@@ -109,7 +139,9 @@ impl Detections {
             .with_table_partition_cols(self.partition_columns.clone())
             .build();
         let files = files.into_iter().map(partitioned).collect();
-        let scan = FileScanConfigBuilder::new(filed(), Arc::new(ParquetSource::new(schema)))
+        let source =
+            GuardedSource::new(Arc::new(ParquetSource::new(schema)), Arc::clone(&self.gaps));
+        let scan = FileScanConfigBuilder::new(filed(), Arc::new(source))
             .with_file_groups(FileGroup::new(files).split_files(groups))
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
@@ -155,6 +187,7 @@ impl TableProvider for Detections {
             self.schema(),
             projection.cloned(),
         )?;
+        self.need_gaps(state, filters)?;
         let files = self.files_for(state, filters)?;
         if files.is_empty() {
             return Ok(buffered);

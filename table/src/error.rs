@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use services::PortError;
+use services::delivery::Gap;
 
 use crate::embedded::Limits;
 
@@ -26,6 +27,14 @@ pub enum QueryError {
     /// The rows cannot be read; the cause names the file.
     #[error("run query: {0}")]
     Rows(#[source] PortError),
+    /// Rows that the query needs cannot be read, and whoever asked has no use for an answer without them.
+    #[error("run query: {first}{}", and_others(*.others))]
+    Gaps {
+        /// The first of what cannot be read.
+        first: Gap,
+        /// How many there are besides.
+        others: usize,
+    },
     /// The query needs more memory, or more temporary files, than all queries together may have.
     #[error(
         "run query: it needs more than the {0} that queries may use, expected fewer rows: filter by stream or captured_at"
@@ -56,6 +65,10 @@ pub enum QueryError {
         /// What came and what was expected.
         cause: String,
     },
+}
+
+fn and_others(others: usize) -> String {
+    if others == 0 { String::new() } else { format!("; and {others} more such gaps") }
 }
 
 impl QueryError {

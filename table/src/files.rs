@@ -1,12 +1,15 @@
-//! The table's Parquet files: what a scan must know of each, and which of them is to blame when reading fails.
+//! The table's Parquet files: what a scan must know of each, and whether one is to blame when reading fails.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::object_store::local::LocalFileSystem;
 use datafusion::object_store::{self, ObjectMeta};
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use services::delivery::ListedFile;
 use services::{ErrorKind, PortError};
 
 /// The partition columns, in the order of the folders.
@@ -15,18 +18,19 @@ pub(crate) const PARTITION_COLUMNS: [&str; 2] = ["dt", "hour"];
 /// One file of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct FiledRows {
-    /// Where it is and how long.
+    /// Where it is and how long; it carries its [`ListedFile`].
     pub(crate) file: PartitionedFile,
     /// Its values of the [`PARTITION_COLUMNS`].
     pub(crate) partition: [String; 2],
 }
 
 impl FiledRows {
-    /// Looks at the file at `path`, which lies below the table's folder `root`.
+    /// Looks at a file, which lies below the table's folder `root`.
     ///
     /// # Errors
     /// When it is not there, or its path has no `dt=…/hour=…`.
-    pub(crate) fn look(root: &Path, path: &Path) -> Result<Self, PortError> {
+    pub(crate) fn look(root: &Path, listed: ListedFile) -> Result<Self, PortError> {
+        let path = listed.path.as_path();
         let attempt = || format!("read rows of {path:?}");
         let found = std::fs::metadata(path).map_err(|error| PortError::io(attempt(), error))?;
         let modified = found.modified().map_err(|error| PortError::io(attempt(), error))?;
@@ -45,7 +49,7 @@ impl FiledRows {
             e_tag: None,
             version: None,
         });
-        Ok(Self { file, partition })
+        Ok(Self { file: file.with_extension(Arc::new(listed)), partition })
     }
 }
 
@@ -76,14 +80,18 @@ fn partition(path: &Path) -> Option<[String; 2]> {
     Some([value(dt)?, hour])
 }
 
-/// Finds the first file that cannot be read to its end, after a query failed: the engine does not tell which.
+/// Reads a file to its end, as it is by itself. Blocks.
 ///
-/// Reads the files; `None` when all are sound. Blocks.
-pub(crate) fn unreadable(files: &[PathBuf]) -> Option<PortError> {
-    files.iter().find_map(|path| read_through(path).err())
+/// # Errors
+/// When that fails; also where what reads it panics, as it may on bytes that nobody wrote.
+pub(crate) fn read_through(path: &Path) -> Result<(), PortError> {
+    catch_unwind(|| read(path)).unwrap_or_else(|_| {
+        let attempt = format!("read rows of {path:?}");
+        Err(PortError::because(ErrorKind::Corrupt, attempt, "its bytes are no file of rows"))
+    })
 }
 
-fn read_through(path: &Path) -> Result<(), PortError> {
+fn read(path: &Path) -> Result<(), PortError> {
     let attempt = || format!("read rows of {path:?}");
     let corrupt = |error| PortError::new(ErrorKind::Corrupt, attempt(), error);
     let file = File::open(path).map_err(|error| PortError::io(attempt(), error))?;
@@ -111,10 +119,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part-1.parquet");
         std::fs::write(&path, "no parquet, but long enough for a footer").unwrap();
-        let error = unreadable(std::slice::from_ref(&path)).unwrap();
+        let error = read_through(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("part-1.parquet"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(unreadable(&[path]).unwrap().kind(), ErrorKind::NotFound);
+        assert_eq!(read_through(&path).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -9,6 +9,9 @@
 //! # Contract of [`Table`]
 //! * A query sees one consistent moment: every row accepted by the delivery stream before the call is there
 //!   exactly as often as it was accepted, no matter whether it moves into a file meanwhile.
+//! * Rows that a query needs and that cannot be read are gaps of its [`Answer`], named behind its last batch; all others are
+//!   in it. What is worked out of all rows has none of a file that turns out to be damaged while it is read; where rows were
+//!   given before, the gap says so.
 //! * Only questions are answered. Whatever would change rows, settings or files, or read a file that is not
 //!   part of the table, is refused with [`QueryError::Refused`] before anything runs.
 //! * Rows come in batches as they are found; nothing is held but a few batches. Dropping the [`Answer`] ends
@@ -33,6 +36,8 @@ mod files;
 mod functions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod gaps;
+mod guarded;
 mod heads;
 pub mod print;
 mod query;

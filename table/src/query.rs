@@ -1,6 +1,5 @@
 //! One query from its text to its last batch, on the table's own threads.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,24 +9,26 @@ use datafusion::common::DataFusionError;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
+use datafusion::physical_plan::EmptyRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use futures::StreamExt as _;
-use services::delivery::{Gap, Snapshot, snapshot, table_schema};
+use services::delivery::{Snapshot, snapshot, table_schema};
 use services::{ErrorKind, PortError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::BatchSender;
+use crate::answer::{BatchSender, Sent};
 use crate::detections::{Detections, filed};
 use crate::embedded::Limits;
 use crate::error::{QueryError, SqlError};
-use crate::files::{FiledRows, store, unreadable};
+use crate::files::{FiledRows, store};
 use crate::functions;
+use crate::gaps::Gaps;
 use crate::heads;
 use crate::sql::VIEWS;
-use crate::translate::{Scope, is_about_files, translate};
+use crate::translate::{Scope, translate};
 use crate::unique::Unique;
 
 /// The name of the one table that is no view.
@@ -38,12 +39,16 @@ const UNIQUE: &str = "detections_unique";
 /// What is known of an answer before its first row.
 pub(crate) struct Planned {
     pub(crate) columns: SchemaRef,
-    /// Rows of the table that are not in it.
-    pub(crate) gaps: Vec<Gap>,
+    /// Rows of the table that are not in it: all of them are known behind the last batch.
+    pub(crate) gaps: Arc<Gaps>,
 }
 
-/// The rows of an answer, the files that they come from, and those that cannot be read.
-type Started = (SendableRecordBatchStream, Vec<PathBuf>, Vec<Gap>);
+/// A query that runs.
+struct Started {
+    frame: DataFrame,
+    rows: SendableRecordBatchStream,
+    gaps: Arc<Gaps>,
+}
 
 /// A query and what it runs on.
 pub(crate) struct Query {
@@ -67,7 +72,7 @@ impl Query {
             () = planned.closed() => return,
             started = self.start() => started,
         };
-        let (rows, files, gaps) = match started {
+        let started = match started {
             Ok(started) => started,
             Err(error) => {
                 // Nobody waits any more where sending fails, here and below.
@@ -75,11 +80,12 @@ impl Query {
                 return;
             }
         };
-        if planned.send(Ok(Planned { columns: rows.schema(), gaps })).is_ok() {
+        let plan = Planned { columns: started.rows.schema(), gaps: Arc::clone(&started.gaps) };
+        if planned.send(Ok(plan)).is_ok() {
             tokio::select! {
                 biased;
                 () = batches.closed() => {}
-                () = self.send_all(rows, &files, &batches) => {}
+                () = self.send_all(started, &batches) => {}
             }
         }
     }
@@ -87,16 +93,16 @@ impl Query {
     async fn start(&self) -> Result<Started, QueryError> {
         let statement = question(&self.sql)?;
         let moment = self.moment.clone();
-        let (detections, files, gaps) =
+        let (detections, gaps) =
             blocking(move || moment.detections()).await?.map_err(QueryError::Rows)?;
-        let rows = match self.plan(statement, detections).await {
-            Ok(frame) => frame.execute_stream().await,
+        let frame = match self.plan(statement, detections).await {
+            Ok(frame) => frame,
             Err(Planning::Refused(error)) => return Err(error),
-            Err(Planning::Failed(error)) => Err(error),
+            Err(Planning::Failed(error)) => return Err(self.failed(error)),
         };
-        match rows {
-            Ok(rows) => Ok((rows, files, gaps)),
-            Err(error) => Err(self.failed(error, &files).await),
+        match frame.clone().execute_stream().await {
+            Ok(rows) => Ok(Started { frame, rows, gaps }),
+            Err(error) => Err(self.failed(error)),
         }
     }
 
@@ -126,50 +132,39 @@ impl Query {
         Ok(self.context.execute_logical_plan(heads::as_written(&statement, plan)).await?)
     }
 
-    async fn send_all(
-        &self,
-        mut rows: SendableRecordBatchStream,
-        files: &[PathBuf],
-        batches: &BatchSender,
-    ) {
+    async fn send_all(&self, mut started: Started, batches: &BatchSender) {
         loop {
-            let batch = rows.next().await;
-            if self.send(batch, files, batches).await.is_break() {
+            let item = self.next(&mut started).await;
+            let more = matches!(item, Ok(Some(_)));
+            if batches.send(item).await.is_err() || !more {
                 return;
             }
         }
     }
 
-    async fn send(
-        &self,
-        batch: Option<Result<RecordBatch, DataFusionError>>,
-        files: &[PathBuf],
-        batches: &BatchSender,
-    ) -> ControlFlow<()> {
-        let item = match batch {
-            Some(Ok(batch)) if batch.num_rows() == 0 => return ControlFlow::Continue(()),
-            Some(Ok(batch)) => Ok(Some(batch)),
-            Some(Err(error)) => Err(self.failed(error, files).await),
-            None => Ok(None),
-        };
-        let more = matches!(item, Ok(Some(_)));
-        match batches.send(item).await {
-            Ok(()) if more => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(()),
+    /// The next rows. Until there are any, the query begins anew whenever a file turns out to be damaged, so that no answer
+    /// is worked out of a part of its rows.
+    async fn next(&self, started: &mut Started) -> Sent {
+        let failed = |error| self.failed(error);
+        loop {
+            let batch = started.rows.next().await.transpose().map_err(failed)?;
+            if batch.as_ref().is_some_and(|batch| batch.num_rows() == 0) {
+                continue;
+            }
+            if started.gaps.may_begin() {
+                return Ok(batch);
+            }
+            // What it holds is free for the one that takes its place.
+            started.rows = Box::pin(EmptyRecordBatchStream::new(started.rows.schema()));
+            started.rows = started.frame.clone().execute_stream().await.map_err(failed)?;
         }
     }
 
-    /// Says in words what the engine reports; names the file when one is to blame.
-    async fn failed(&self, error: DataFusionError, files: &[PathBuf]) -> QueryError {
+    /// Says in words what the engine reports.
+    fn failed(&self, error: DataFusionError) -> QueryError {
         // The engine's own tasks may end first, each with an error that only says that it was cancelled.
         if self.closed.is_cancelled() {
             return QueryError::Stopped;
-        }
-        if is_about_files(&error) {
-            let files = files.to_vec();
-            if let Ok(Some(cause)) = blocking(move || unreadable(&files)).await {
-                return QueryError::Rows(cause);
-            }
         }
         translate(error, &self.scope())
     }
@@ -224,15 +219,16 @@ impl Moment {
         Ok(Self { held: Some(self.snapshot()?), ..self })
     }
 
-    fn detections(&self) -> Result<(Detections, Vec<PathBuf>, Vec<Gap>), PortError> {
+    fn detections(&self) -> Result<(Detections, Arc<Gaps>), PortError> {
         let Snapshot { files, buffered, gaps, reading } = self.snapshot()?;
         let folder = self.buffer.parent().unwrap_or(Path::new("."));
         let root = std::path::absolute(folder)
             .map_err(|error| PortError::io(format!("make path {folder:?} absolute"), error))?;
-        let look = |path: &PathBuf| FiledRows::look(&root, path);
-        let filed = files.iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        let look = |file| FiledRows::look(&root, file);
+        let filed = files.into_iter().map(look).collect::<Result<Vec<_>, _>>()?;
         let store = if filed.is_empty() { None } else { Some(store(&root)?) };
-        Ok((Detections::new(filed, store, buffered, reading), files, gaps))
+        let gaps = Arc::new(Gaps::new(gaps));
+        Ok((Detections::new(filed, store, buffered, Arc::clone(&gaps), reading), gaps))
     }
 
     fn snapshot(&self) -> Result<Snapshot, PortError> {

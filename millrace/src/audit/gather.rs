@@ -177,16 +177,16 @@ fn enter(body: &str, books: &mut Books, place: impl Fn(&mut Books) -> &mut Frame
 /// Enters what the table says, in one reading of it.
 async fn settle(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
     let mut answer = table.query(&question(books)).await?;
-    let gap = |gap: &services::delivery::Gap| Gap {
-        place: Place::Table(gap.file.display().to_string()),
-        cause: format!("up to {} rows: {}", gap.rows, gap.reason),
-    };
-    books.gaps.extend(answer.gaps().iter().map(gap));
     while let Some(batch) = answer.next().await {
         for (key, frame, answered) in settled(&Rows::of(batch?))? {
             books.settle(&key, frame, answered);
         }
     }
+    let gap = |gap: &services::delivery::Gap| Gap {
+        place: Place::Table(gap.file.display().to_string()),
+        cause: format!("up to {} rows: {}", gap.rows, gap.reason),
+    };
+    books.gaps.extend(answer.gaps().iter().map(gap));
     Ok(())
 }
 

@@ -17,6 +17,8 @@ use crate::pager::Pager;
 
 /// Longest that stopping a query elsewhere may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The exit code of an answer that rows of the table are missing from.
+const WITH_GAPS: u8 = 3;
 /// The exit code after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
@@ -42,10 +44,10 @@ pub(crate) async fn run(args: &QueryArgs) -> anyhow::Result<ExitCode> {
     };
     out.finish()?;
     let answered = answered?;
-    if let Some(bytes) = answered {
+    if let Some(bytes) = answered.scanned_bytes() {
         writeln!(io::stderr(), "{}", scanned(bytes))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if tell_gaps(&answered)? { ExitCode::from(WITH_GAPS) } else { ExitCode::SUCCESS })
 }
 
 /// Writes the answer to a query over a data folder.
@@ -56,38 +58,38 @@ pub(super) async fn answer(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let table = EmbeddedTable::open(folder)?;
-    let answer = table.query(sql).await?;
+    let mut answer = table.query(sql).await?;
+    write_answer(&mut answer, format, out).await?;
     tell_gaps(&answer)?;
-    write_answer(answer, format, out).await
+    Ok(())
 }
 
-/// Writes the answer to a query; gives the bytes that were read for it, where they have a price.
+/// Writes the answer to a query; gives it for what is known of it behind its rows.
 async fn write(
     table: &dyn Table,
     sql: &str,
     args: &QueryArgs,
     out: &mut (dyn Write + Send),
-) -> anyhow::Result<Option<u64>> {
-    let answer = query_within(table, sql, args.timeout.duration()).await?;
-    tell_gaps(&answer)?;
-    let scanned = answer.scanned_bytes();
-    write_answer(answer, args.format, out).await?;
-    Ok(scanned)
+) -> anyhow::Result<Answer> {
+    let mut answer = query_within(table, sql, args.timeout.duration()).await?;
+    write_answer(&mut answer, args.format, out).await?;
+    Ok(answer)
 }
 
-/// Names what an answer cannot take account of.
-fn tell_gaps(answer: &Answer) -> io::Result<()> {
-    for gap in answer.gaps() {
+/// Names what an answer cannot take account of; tells whether there is any.
+fn tell_gaps(answer: &Answer) -> io::Result<bool> {
+    let gaps = answer.gaps();
+    for gap in &gaps {
         writeln!(
             io::stderr(),
             "not in the answer: {gap}; \"millrace repair\" takes it out of the table"
         )?;
     }
-    Ok(())
+    Ok(!gaps.is_empty())
 }
 
 async fn write_answer(
-    answer: Answer,
+    answer: &mut Answer,
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {

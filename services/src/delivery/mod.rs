@@ -42,7 +42,7 @@ pub use firehose::FirehoseStream;
 pub use gone::{Gone, Loss, gone};
 pub use readers::Reading;
 pub use repair::{Relisted, Repaired, repair};
-pub use snapshot::{Gap, Snapshot, snapshot};
+pub use snapshot::{Gap, ListedFile, Snapshot, snapshot};
 pub use sqlite::{BufferedDelivery, DeliveryOptions};
 
 /// Most records of one call.
@@ -115,8 +115,9 @@ pub(crate) mod tests {
     /// The frame ids of all rows of the table in a folder, filed and buffered, sorted.
     pub(crate) fn frame_ids(table: &Path) -> Vec<String> {
         let snapshot = snapshot(&buffer_path(table)).unwrap();
-        let read =
-            |path| ParquetRecordBatchReader::try_new(File::open(path).unwrap(), 1_024).unwrap();
+        let read = |file: &ListedFile| {
+            ParquetRecordBatchReader::try_new(File::open(&file.path).unwrap(), 1_024).unwrap()
+        };
         let filed = snapshot.files.iter().flat_map(read).map(Result::unwrap);
         let batches: Vec<_> = filed.chain([snapshot.buffered]).collect();
         let mut ids: Vec<_> = batches.iter().flat_map(column).collect();

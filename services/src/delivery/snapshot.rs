@@ -21,16 +21,25 @@ use crate::sqlite::Database;
 /// is in a gap.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The table's Parquet files, absolute, by name; of the schema [`arrow_schema`](super::arrow_schema), their
+    /// The table's Parquet files, by name; of the schema [`arrow_schema`](super::arrow_schema), their
     /// partition in their path (`…/dt=YYYY-MM-DD/hour=HH/…`). All of them are there while
     /// [`reading`](Self::reading) is held.
-    pub files: Vec<PathBuf>,
+    pub files: Vec<ListedFile>,
     /// The rows that are in no file yet, oldest first; of the schema [`table_schema`](super::table_schema).
     pub buffered: RecordBatch,
     /// The rows that cannot be read.
     pub gaps: Vec<Gap>,
     /// Keeps the files where they are, as long as one of its copies is held.
     pub reading: Option<Arc<Reading>>,
+}
+
+/// A file that is part of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedFile {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// How many rows it has, as the list says.
+    pub rows: u64,
 }
 
 /// Rows of the table that cannot be read.
@@ -95,7 +104,7 @@ impl Held {
         for part in self.parts {
             let file = folder.join(&part.path);
             match fault(&file, part.bytes) {
-                None => files.push(file),
+                None => files.push(ListedFile { path: file, rows: part.rows }),
                 Some(reason) => {
                     gaps.push(Gap { hour: Hour::of_path(&file), file, rows: part.rows, reason });
                 }

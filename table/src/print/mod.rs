@@ -86,7 +86,7 @@ impl PrintError {
 /// # Errors
 /// When the query fails on its way, or `out` takes no more.
 pub async fn print(
-    mut answer: Answer,
+    answer: &mut Answer,
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> Result<u64, PrintError> {
@@ -161,22 +161,22 @@ mod tests {
 
     async fn printed(format: Format, batches: Vec<RecordBatch>) -> (String, u64) {
         let (sender, receiver) = mpsc::channel(batches.len() + 1);
-        let answer = Answer::new(batch().schema(), receiver);
+        let mut answer = Answer::new(batch().schema(), receiver);
         for item in batches.into_iter().map(Some).chain([None]) {
             sender.send(Ok(item)).await.unwrap();
         }
         let mut out = Vec::new();
-        let rows = print(answer, format, &mut out).await.unwrap();
+        let rows = print(&mut answer, format, &mut out).await.unwrap();
         (String::from_utf8(out).unwrap(), rows)
     }
 
     async fn printed_one(format: Format, batch: RecordBatch) -> String {
         let (sender, receiver) = mpsc::channel(2);
-        let answer = Answer::new(batch.schema(), receiver);
+        let mut answer = Answer::new(batch.schema(), receiver);
         sender.send(Ok(Some(batch))).await.unwrap();
         sender.send(Ok(None)).await.unwrap();
         let mut out = Vec::new();
-        print(answer, format, &mut out).await.unwrap();
+        print(&mut answer, format, &mut out).await.unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -272,10 +272,10 @@ mod tests {
             let (sender, receiver) = mpsc::channel(2);
             let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1; rows]));
             let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
-            let answer = Answer::new(batch.schema(), receiver);
+            let mut answer = Answer::new(batch.schema(), receiver);
             sender.send(Ok(Some(batch))).await.unwrap();
             sender.send(Ok(None)).await.unwrap();
-            let error = print(answer, format, &mut ClosedPipe).await.unwrap_err();
+            let error = print(&mut answer, format, &mut ClosedPipe).await.unwrap_err();
             assert!(error.is_closed_pipe(), "{format:?}, {rows} rows: {error}");
         }
     }

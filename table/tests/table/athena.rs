@@ -24,9 +24,11 @@ async fn empty() -> Option<(AwsConfig, FirehoseStream)> {
 }
 
 async fn csv(table: &dyn Table, sql: &str) -> String {
-    let answer = table.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let mut answer = table.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let mut text = Vec::new();
-    print(answer, Format::Csv, &mut text).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    print(&mut answer, Format::Csv, &mut text)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     String::from_utf8(text).unwrap()
 }
 

@@ -157,9 +157,9 @@ fn questions() -> Vec<(String, String)> {
 }
 
 async fn write_answer(table: &EmbeddedTable, folder: &Path, name: &str, sql: &str) {
-    let answer = table.query(sql).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut answer = table.query(sql).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut text = Vec::new();
-    let rows = print(answer, Format::Json, &mut text).await.unwrap();
+    let rows = print(&mut answer, Format::Json, &mut text).await.unwrap();
     assert!(rows > 0, "{name} found nothing");
     std::fs::write(folder.join(format!("{name}.sql")), sql).unwrap();
     std::fs::write(folder.join(format!("{name}.json")), text).unwrap();

@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 
 use services::delivery::Gap;
 use services::{DataFolder, ErrorKind};
+use table::print::{Format, print};
 use table::{EmbeddedTable, QueryError, Table as _};
 
 use crate::site::{Site, count, row};
 
-async fn failure(site: &Site) -> QueryError {
-    let table = site.open();
-    match table.query("SELECT max(score) AS n, max(label) FROM detections").await {
-        Err(error) => error,
-        Ok(answer) => answer.collect().await.expect_err("the file cannot be read"),
-    }
+/// An answer read to its end, as CSV, and what it is without.
+async fn answer(table: &EmbeddedTable, sql: &str) -> (String, Vec<Gap>) {
+    let mut answer = table.query(sql).await.unwrap();
+    let mut text = Vec::new();
+    print(&mut answer, Format::Csv, &mut text).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    (String::from_utf8(text).unwrap(), answer.gaps())
 }
 
 /// The one gap in an answer that has no row besides.
 async fn gap(site: &Site) -> Gap {
-    let table = site.open();
-    let answer = table.query("SELECT score FROM detections").await.unwrap();
-    let [gap] = <[Gap; 1]>::try_from(answer.gaps().to_vec()).unwrap();
-    assert_eq!(answer.collect().await.unwrap().len(), 0);
+    let (rows, gaps) = answer(&site.open(), "SELECT score FROM detections").await;
+    assert_eq!(rows.lines().count(), 1, "{rows}");
+    let [gap] = <[Gap; 1]>::try_from(gaps).unwrap();
     gap
 }
 
@@ -36,7 +36,7 @@ fn assert_gap(gap: &Gap, file: &Path, reason: &str) {
 async fn filed(site: &Site) -> PathBuf {
     site.deliver(&[row(1), row(2)]).await;
     site.file().await;
-    services::delivery::snapshot(&site.data().buffer()).unwrap().files.remove(0)
+    services::delivery::snapshot(&site.data().buffer()).unwrap().files.remove(0).path
 }
 
 fn assert_names(error: &QueryError, kind: ErrorKind, file: &str) {
@@ -87,7 +87,24 @@ async fn a_file_with_damaged_pages_is_named() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[4..2_000].fill(0xa5);
     fs::write(&path, bytes).unwrap();
-    assert_names(&failure(&site).await, ErrorKind::Corrupt, path.to_str().unwrap());
+    site.deliver(&[row(3)]).await;
+    site.file().await;
+    site.deliver(&[row(4)]).await;
+    for table in ["detections", "detections_unique", "frames"] {
+        let sql =
+            format!("SELECT seq, max(inferred_at) AS t FROM {table} GROUP BY seq ORDER BY seq");
+        let (rows, gaps) = answer(&site.open(), &sql).await;
+        let seqs: Vec<_> =
+            rows.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+        assert_eq!(seqs, ["3", "4"], "{table}: {rows}");
+        let [gap] = <[Gap; 1]>::try_from(gaps).unwrap();
+        assert_gap(&gap, &path, "");
+        assert_eq!(gap.hour.unwrap().hour(), "12");
+    }
+    let table = site.open();
+    let whole = table.query("SELECT max(score) FROM detections").await.unwrap();
+    let error = whole.collect().await.unwrap_err().to_string();
+    assert!(error.starts_with("run query: up to 2 rows of "), "{error}");
 }
 
 #[tokio::test]
@@ -116,7 +133,18 @@ async fn a_damaged_file_of_another_hour_harms_no_query_that_leaves_it_out() {
     fs::write(path, "damaged, and longer than a footer").unwrap();
     site.deliver(&[row(3)]).await;
     let table = site.open();
-    assert_eq!(count(&table, "SELECT max(seq) AS n FROM detections WHERE hour = '13'").await, 3);
+    for (filter, seqs, gaps) in [
+        ("hour = '13'", "3", 0),
+        ("dt = '2026-11-21' AND hour BETWEEN '12' AND '13'", "3", 1),
+        ("dt < '2026-11-21'", "", 0),
+        ("seq > 0", "3", 1),
+    ] {
+        let sql = format!("SELECT seq FROM detections WHERE {filter}");
+        let (rows, named) = answer(&table, &sql).await;
+        assert_eq!(rows.lines().skip(1).collect::<String>(), seqs, "{filter}");
+        assert_eq!(named.len(), gaps, "{filter}: {named:?}");
+    }
+    assert!(answer(&table, "SELECT 1").await.1.is_empty());
 }
 
 /// A table in `folder` with one file, asked.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "everything here is part of a test")]
 
 mod athena;
+mod damaged;
 mod engines;
 mod faults;
 mod moving;

@@ -32,9 +32,10 @@ async fn every_named_query_answers() {
     let site = site().await;
     let table = site.open();
     for query in &NAMED_QUERIES {
-        let answer = table.query(query.sql).await.unwrap_or_else(|e| panic!("{}: {e}", query.name));
+        let mut answer =
+            table.query(query.sql).await.unwrap_or_else(|e| panic!("{}: {e}", query.name));
         let mut out = format!("{}\n", query.title()).into_bytes();
-        let rows = print(answer, Format::Table, &mut out).await.unwrap();
+        let rows = print(&mut answer, Format::Table, &mut out).await.unwrap();
         assert!(rows > 0, "{} found nothing", query.name);
         insta::assert_snapshot!(query.name, String::from_utf8(out).unwrap());
     }
@@ -65,8 +66,8 @@ async fn the_audit_reads_distinct_frames_by_status() {
 async fn a_row_is_printed_with_all_its_columns() {
     let site = site().await;
     let answer = site.open();
-    let answer = answer.query("SELECT * FROM detections WHERE seq = 62").await.unwrap();
+    let mut answer = answer.query("SELECT * FROM detections WHERE seq = 62").await.unwrap();
     let mut out = Vec::new();
-    print(answer, Format::JsonLines, &mut out).await.unwrap_or_else(|e| panic!("{e}"));
+    print(&mut answer, Format::JsonLines, &mut out).await.unwrap_or_else(|e| panic!("{e}"));
     insta::assert_snapshot!(String::from_utf8(out).unwrap());
 }

@@ -92,9 +92,10 @@ async fn a_time_in_a_zone_is_printed_in_it() {
         ("captured_at - TIMESTAMP '2026-11-01 00:00:00'", "20 days 12:00:00"),
     ] {
         let table = site.open();
-        let answer = table.query(&format!("SELECT {sql} AS value FROM detections")).await.unwrap();
+        let mut answer =
+            table.query(&format!("SELECT {sql} AS value FROM detections")).await.unwrap();
         let mut out = Vec::new();
-        print(answer, Format::Csv, &mut out).await.unwrap();
+        print(&mut answer, Format::Csv, &mut out).await.unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("value\n{printed}\n"), "{sql}");
     }
 }
@@ -104,8 +105,8 @@ async fn a_zone_that_is_none_is_named() {
     let site = Site::new();
     site.deliver(&[row(0)]).await;
     let sql = "SELECT captured_at AT TIME ZONE 'Mars' AS at FROM detections";
-    let answer = site.open().query(sql).await.unwrap();
-    let error = print(answer, Format::Csv, &mut Vec::new()).await.unwrap_err().to_string();
+    let mut answer = site.open().query(sql).await.unwrap();
+    let error = print(&mut answer, Format::Csv, &mut Vec::new()).await.unwrap_err().to_string();
     assert!(error.contains("\"Mars\" is no time zone, expected one such as"), "{error}");
 }
 
@@ -132,7 +133,7 @@ async fn a_column_that_nobody_named_is_headed_as_it_was_asked_for() {
         ("SELECT count(*) FROM detections", "count(*)"),
     ] {
         let mut out = Vec::new();
-        print(table.query(sql).await.unwrap(), Format::Csv, &mut out).await.unwrap();
+        print(&mut table.query(sql).await.unwrap(), Format::Csv, &mut out).await.unwrap();
         let printed = String::from_utf8(out).unwrap();
         assert_eq!(printed.lines().next(), Some(head), "{sql}");
     }

@@ -18,9 +18,9 @@ fn ranked() -> &'static str {
 
 /// What a question finds, in the order of its text.
 async fn found(table: &EmbeddedTable, sql: &str) -> Vec<String> {
-    let answer = table.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let mut answer = table.query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     let mut text = Vec::new();
-    print(answer, Format::Json, &mut text).await.unwrap();
+    print(&mut answer, Format::Json, &mut text).await.unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
     let mut rows: Vec<_> = rows.iter().map(ToString::to_string).collect();
     rows.sort();

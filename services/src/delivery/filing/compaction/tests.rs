@@ -99,7 +99,7 @@ fn a_reader_keeps_the_files_of_its_moment() {
     clock.advance(AN_HOUR);
     assert_eq!(compact(&work), 3);
     assert_eq!(work.sweep().unwrap(), 0);
-    assert!(reading.files.iter().all(|file| file.exists()));
+    assert!(reading.files.iter().all(|file| file.path.exists()));
     assert_eq!(frame_ids(table).len(), 3, "whoever comes now reads the new one");
     drop(reading);
     assert_eq!(work.sweep().unwrap(), 3);
@@ -113,7 +113,7 @@ fn a_file_that_cannot_be_read_stays_as_it_is_and_the_rest_are_put_together() {
     let clock = MadeUpClock::at(START);
     let work = work(table, &clock);
     (0..4).for_each(|n| file(&work, n, 1));
-    let damaged = snapshot(&buffer_path(table)).unwrap().files.remove(1);
+    let damaged = snapshot(&buffer_path(table)).unwrap().files.remove(1).path;
     let mut bytes = fs::read(&damaged).unwrap();
     bytes[4..600].fill(0xa5);
     fs::write(&damaged, &bytes).unwrap();
