@@ -94,3 +94,16 @@ fn files_beside_a_buffer_that_is_gone_are_no_empty_table() {
     site.run(&["up"]).ok();
     assert_eq!(count(&site).0, 60);
 }
+
+#[test]
+fn a_file_that_is_in_no_list_is_told_at_the_start() {
+    let (site, files) = two_runs();
+    let copy = files[0].with_file_name("part-restored.parquet");
+    fs::copy(&files[0], &copy).unwrap();
+    let said = site.run(&["up"]);
+    let told: Vec<_> = said.err.lines().filter(|line| line.contains("in no list")).collect();
+    assert!(matches!(told[..], [line] if line.contains("files=1")), "{said:?}");
+    assert!(told[0].contains("part-restored") && told[0].contains("millrace repair"), "{told:?}");
+    assert!(site.run(&["repair"]).ok().contains("part-restored"));
+    assert!(!site.run(&["up"]).err.contains("in no list"));
+}

@@ -1,6 +1,7 @@
-//! Removes the files that have left the table, when nobody reads them any more.
+//! Removes the files that have left the table, when nobody reads them any more, and warns of those that never were part of it.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::work::Work;
 use crate::delivery::list;
@@ -24,5 +25,30 @@ impl Work {
             swept += 1;
         }
         Ok(swept)
+    }
+
+    /// Warns once of the files that lie in the table's folder and that its list does not know; whoever calls holds the
+    /// filing lock.
+    pub(super) fn warn_of_unknown(&self) {
+        if self.has_looked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.unknown() {
+            Ok(unknown) if unknown.is_empty() => {}
+            Ok(unknown) => tracing::warn!(
+                files = unknown.len(),
+                first = unknown[0],
+                "files of rows lie in the table's folder and are in no list, so that no query sees them: \"millrace repair\" lists them"
+            ),
+            Err(error) => tracing::warn!(%error, "looking for files that are in no list failed"),
+        }
+    }
+
+    /// The files that lie in the table's folder and that its list does not know, by name.
+    pub(super) fn unknown(&self) -> Result<Vec<String>, PortError> {
+        let mut files = list::files_in(&self.table)?;
+        let known = list::known(&self.database)?;
+        files.retain(|path| !known.contains(path));
+        Ok(files)
     }
 }

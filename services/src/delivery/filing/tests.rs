@@ -255,3 +255,27 @@ proptest! {
         prop_assert_eq!(frame_ids(table.path()).len() as u64, accepted);
     }
 }
+
+/// A file that was copied there, or that a restored list does not know, was not seen by any query, and nobody said so.
+#[test]
+fn a_file_that_is_in_no_list_is_unknown_and_one_that_left_is_not() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let clock = MadeUpClock::at(START);
+    let work = work(table, &clock);
+    put(&work, 0..2);
+    work.pass(|_, _| true).unwrap();
+    let file = list::files_in(table).unwrap().remove(0);
+    put(&work, 2..4);
+    work.seal(Hour::of(START)).unwrap();
+    let batch = buffer::sealed(&work.database).unwrap().unwrap();
+    work.publish(work.write(&batch).unwrap().unwrap()).unwrap();
+    let leave = |transaction: &rusqlite::Transaction<'_>| list::leave(transaction, &file, START);
+    work.database.write("have a file leave", leave).unwrap();
+    assert_eq!(list::files_in(table).unwrap().len(), 2);
+    assert_eq!(work.unknown().unwrap(), [""; 0], "one has left, and one is about to be listed");
+
+    let copy = file.replace("part-", "part-again-");
+    std::fs::copy(table.join(&file), table.join(&copy)).unwrap();
+    assert_eq!(work.unknown().unwrap(), [copy]);
+}

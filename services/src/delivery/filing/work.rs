@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use super::{Filed, FilingPolicy};
 use crate::clock::Clock;
@@ -29,6 +30,8 @@ pub(super) struct Work {
     pub(super) turns: Mutex<Turns>,
     /// Files that could not be read when they were to be put together with others.
     pub(super) unfit: Mutex<BTreeSet<String>>,
+    /// Whether the folder was looked through for files that the list does not know.
+    pub(super) has_looked: AtomicBool,
 }
 
 /// What lies in the place of a batch's file.
@@ -55,11 +58,13 @@ impl Work {
             clock,
             turns: Mutex::default(),
             unfit: Mutex::default(),
+            has_looked: AtomicBool::default(),
         })
     }
 
-    /// Files what is sealed, then hour by hour what is due.
+    /// Files what is sealed, then hour by hour what is due. At first warns of files that are in no list.
     pub(super) fn pass(&self, is_due: impl Fn(&OpenHour, i64) -> bool) -> Result<Filed, PortError> {
+        self.warn_of_unknown();
         let mut filed = Filed::default();
         loop {
             while let Some(batch) = buffer::sealed(&self.database)? {
