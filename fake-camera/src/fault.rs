@@ -122,6 +122,8 @@ pub enum Marked {
 pub struct SdpFault {
     /// Names this codec (`H265`, `JPEG`) instead of `H264`.
     pub codec: Option<String>,
+    /// Offers this medium (`audio`, `application`) instead of `video`.
+    pub media: Option<String>,
     /// Gives parameter sets that no decoder takes.
     pub garbage_parameters: bool,
     /// Has no media at all.

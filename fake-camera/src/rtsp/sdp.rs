@@ -12,6 +12,9 @@ use crate::rtp::PAYLOAD_TYPE;
 /// The control name of the one stream of each camera.
 pub(crate) const TRACK: &str = "track1";
 
+/// The payload type that is JPEG's without a word about it (RFC 3551 §6).
+const JPEG_PAYLOAD_TYPE: u8 = 26;
+
 /// Parameter sets in the right form with nothing right in them.
 const GARBAGE_PARAMETERS: &str = "Z///////////,aP///w==";
 
@@ -87,8 +90,9 @@ fn session(name: &str, medias: Vec<Media>) -> Session {
 }
 
 fn video(facts: &StreamFacts, wrong: &SdpFault) -> Media {
-    let mut attributes = Vec::new();
+    let (mut attributes, mut payload_type) = (Vec::new(), PAYLOAD_TYPE);
     match &wrong.codec {
+        Some(codec) if codec == "JPEG" => payload_type = JPEG_PAYLOAD_TYPE,
         Some(codec) => attributes.push(attribute("rtpmap", &rtpmap(codec))),
         None => {
             attributes.push(attribute("rtpmap", &rtpmap("H264")));
@@ -100,11 +104,11 @@ fn video(facts: &StreamFacts, wrong: &SdpFault) -> Media {
     }
     attributes.push(attribute("control", TRACK));
     Media {
-        media: "video".into(),
+        media: wrong.media.as_deref().unwrap_or("video").into(),
         port: 0,
         num_ports: None,
         proto: "RTP/AVP".into(),
-        fmt: PAYLOAD_TYPE.to_string(),
+        fmt: payload_type.to_string(),
         media_title: None,
         connections: Vec::new(),
         bandwidths: Vec::new(),
@@ -163,6 +167,11 @@ mod tests {
     fn each_fault_spoils_its_part() {
         let codec = text(Some(SdpFault { codec: Some("H265".into()), ..SdpFault::default() }));
         assert!(codec.contains("96 H265/90000") && !codec.contains("sprop"), "{codec}");
+        let jpeg = text(Some(SdpFault { codec: Some("JPEG".into()), ..SdpFault::default() }));
+        assert!(jpeg.contains("m=video 0 RTP/AVP 26\r\n") && !jpeg.contains("rtpmap"), "{jpeg}");
+        let sound = SdpFault { codec: Some("MPEG4-GENERIC".into()), ..SdpFault::default() };
+        let sound = text(Some(SdpFault { media: Some("audio".into()), ..sound }));
+        assert!(sound.contains("m=audio ") && sound.contains("96 MPEG4-GENERIC/90000"), "{sound}");
         let garbage = text(Some(SdpFault { garbage_parameters: true, ..SdpFault::default() }));
         assert!(garbage.contains(GARBAGE_PARAMETERS), "{garbage}");
         let empty = text(Some(SdpFault { no_media: true, ..SdpFault::default() }));
