@@ -6,6 +6,7 @@
 
 mod bundle;
 mod decode;
+mod feed;
 mod inbox;
 mod own_thread;
 mod pipeline;

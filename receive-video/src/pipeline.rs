@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::inbox::inbox;
 use crate::own_thread::on_own_thread;
 use crate::retry::{Panicked, Retry};
-use crate::source::Address;
+use crate::source::{Address, SourceError};
 use crate::stage::{LaneConfig, Stage};
 use crate::status::{StatusBoard, StreamBoard, StreamState};
 use crate::store::{Shipper, Spool};
@@ -148,18 +148,18 @@ impl OneStream {
     fn say_wait(&self, error: &anyhow::Error, wait: Duration) {
         let words = format!("{error:#}; next try in {:.1} s", wait.as_secs_f64());
         tracing::warn!(stream = %self.id, "{words}");
-        self.say(StreamState::Waiting, words);
+        self.say(StreamState::Waiting, error, words);
     }
 
     fn give_up(&self, error: &anyhow::Error) {
         let words = format!("{error:#}");
         tracing::error!(target: "receive_video::given_up", stream = %self.id, error = %words, "stream is given up");
-        self.say(StreamState::Refused, words);
+        self.say(StreamState::Refused, error, words);
     }
 
-    fn say(&self, state: StreamState, words: String) {
+    fn say(&self, state: StreamState, error: &anyhow::Error, words: String) {
         self.board.update(|status| status.last_error = Some(words.clone()));
-        self.board.state(state, words);
+        self.board.tell(state, Some(reason(error)), words);
     }
 
     async fn run(self) -> anyhow::Result<()> {
@@ -249,6 +249,14 @@ impl OneStream {
         }
         shippers
     }
+}
+
+/// What a failure is counted under.
+fn reason(error: &anyhow::Error) -> &'static str {
+    let source = error.downcast_ref().map(SourceError::event);
+    let panic = error.downcast_ref().map(|_: &Panicked| "panic");
+    let port = error.downcast_ref().map(|_: &PortError| "storage");
+    source.or(panic).or(port).unwrap_or("failed")
 }
 
 /// Lets the shippers go on for a while after a shutdown, counted from its very moment: what the stage still has to do

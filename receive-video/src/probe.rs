@@ -9,7 +9,7 @@ use services::config::{ReceiveConfig, StreamConfig};
 use services::{Clock, MediaTime};
 use tokio::time::{Instant, timeout_at};
 
-use crate::source::{Address, Arrival, Sessions, Signs, Source, SourceError};
+use crate::source::{Address, Arrival, Incident, Prospect, Sessions, Signs, Source, SourceError};
 
 /// How much media time is looked at.
 const LOOK: MediaTime = MediaTime(10 * MediaTime::HZ);
@@ -51,51 +51,68 @@ pub struct ProbeReport {
     pub warnings: Vec<String>,
 }
 
-/// Looks at a source for ten seconds of its time.
+/// Looks at a source for ten seconds of its time; a camera may send nothing for as long as its stream may be silent.
 ///
 /// # Errors
 /// In words for whoever looks after the camera; never with the password.
 pub async fn probe(stream: &StreamConfig) -> Result<ProbeReport, SourceError> {
     let address = Address::of(stream)?;
     let sessions = Sessions::default();
-    let report = look_at(&address, &sessions).await;
+    let report = look_at(&address, stream.silence.duration(), &sessions).await;
     sessions.settle().await;
     report
 }
 
-async fn look_at(address: &Address, sessions: &Sessions) -> Result<ProbeReport, SourceError> {
-    let no_answer = |_| SourceError::connect_timeout(PATIENCE);
-    let deadline = Instant::now() + PATIENCE;
+async fn look_at(
+    address: &Address,
+    silence: Duration,
+    sessions: &Sessions,
+) -> Result<ProbeReport, SourceError> {
+    let began = Instant::now();
     let clock = Clock::system();
-    let open = Source::open(address, false, sessions, &clock);
-    let mut source = timeout_at(deadline, open).await.map_err(no_answer)??;
-    let first = timeout_at(deadline, source.next()).await.map_err(no_answer)??;
-    let mut look = Look::default();
+    let opened = timeout_at(began + PATIENCE, Source::open(address, false, sessions, &clock)).await;
+    let mut source = opened.map_err(|_| SourceError::connect_timeout(PATIENCE))??;
+    let is_camera = matches!(address, Address::Rtsp(_));
+    let mut look = Look::new(is_camera, source.announced(max_pixels()));
+    let opened = Instant::now();
+    let first = timeout_at((began + PATIENCE).max(opened + silence), source.next()).await;
+    let none_came = |_| SourceError::no_picture(opened.elapsed(), look.announced.as_ref());
+    let first = first.map_err(none_came)??;
     let began = Instant::now();
     let (mut next, mut came) = (Some(first.ok_or_else(SourceError::empty)?), began);
     while let Some(arrival) = next {
-        look.unit(&arrival);
         came = Instant::now();
-        if look.newest >= LOOK || began.elapsed() >= LOOK_AT_MOST {
+        look.unit(&arrival, came);
+        if look.is_enough(came - began, silence) {
             break;
         }
-        let Ok(waited) = timeout_at(deadline, source.next()).await else { break };
+        let waiting = timeout_at(began + PATIENCE.max(silence), source.next());
+        let Ok(waited) = waiting.await else { break };
         next = waited?;
     }
-    let undecodable =
-        look.unsupported.take().map(|reason| format!("it cannot be decoded: {reason}"));
-    let incidents = source.incidents().into_iter().chain(look.signs.incidents());
-    let warnings =
-        undecodable.into_iter().chain(incidents.map(|incident| incident.words)).collect();
+    let told: Vec<Incident> =
+        source.incidents().into_iter().chain(look.signs.incidents()).collect();
+    let warnings = look.obstacles().chain(told.into_iter().map(|one| one.words)).collect();
     Ok(ProbeReport { warnings, ..look.report(&source, came.elapsed())? })
 }
 
+/// Most pixels that pictures may have where nothing else is configured.
+fn max_pixels() -> u64 {
+    ReceiveConfig::default().max_pixels
+}
+
 /// What was seen so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Look {
+    is_camera: bool,
     signs: Signs,
     /// Why what was sent cannot be decoded.
     unsupported: Option<Unsupported>,
+    /// Why what its description announces cannot be.
+    announced: Option<Unsupported>,
+    prospect: Prospect,
+    /// What was to be said before its first key frame, at last.
+    keyless: Option<String>,
     sps: Option<Sps>,
     units: u64,
     bytes: u64,
@@ -107,11 +124,49 @@ struct Look {
 }
 
 impl Look {
-    fn unit(&mut self, arrival: &Arrival) {
+    fn new(is_camera: bool, announced: Option<Unsupported>) -> Self {
+        Self {
+            is_camera,
+            signs: Signs::default(),
+            unsupported: None,
+            announced,
+            prospect: Prospect::new(is_camera, None),
+            keyless: None,
+            sps: None,
+            units: 0,
+            bytes: 0,
+            times: Vec::new(),
+            newest: MediaTime(0),
+            last_key: None,
+            longest_group: None,
+            b_frames: false,
+        }
+    }
+
+    /// Whether all is seen after so long; a first key frame is waited for a little longer.
+    fn is_enough(&self, elapsed: Duration, silence: Duration) -> bool {
+        let is_seen = self.newest >= LOOK || elapsed >= LOOK_AT_MOST.max(silence);
+        is_seen && (self.sps.is_some() || elapsed >= PATIENCE.max(silence))
+    }
+
+    /// What keeps it from being decoded, in words.
+    fn obstacles(&mut self) -> impl Iterator<Item = String> + use<> {
+        let sent = self.unsupported.take();
+        // What is sent goes for what is announced.
+        let announced = self.announced.as_ref().filter(|reason| sent.as_ref() != Some(reason));
+        let announced = announced.map(|reason| format!("its description announces this: {reason}"));
+        let sent = sent.map(|reason| format!("it cannot be decoded: {reason}"));
+        sent.into_iter().chain(announced).chain(self.keyless.take())
+    }
+
+    fn unit(&mut self, arrival: &Arrival, now: Instant) {
         let time = arrival.media_time();
         self.signs.unit(arrival);
-        let max_pixels = ReceiveConfig::default().max_pixels;
-        self.unsupported = self.unsupported.take().or(check_unit(&arrival.unit, max_pixels).err());
+        self.prospect.unit(time, arrival.unit.key, now.into_std());
+        let obstacle = self.prospect.obstacle(now.into_std()).map(|one| one.incident.words);
+        self.keyless = obstacle.or(self.keyless.take());
+        let refused = check_unit(&arrival.unit, max_pixels()).err();
+        self.unsupported = self.unsupported.take().or(refused);
         self.units += 1;
         self.times.push(time);
         self.bytes += arrival.unit.data.len() as u64;
@@ -127,8 +182,11 @@ impl Look {
 
     #[expect(clippy::cast_precision_loss, reason = "counts of ten seconds")]
     fn report(self, source: &Source, silent: Duration) -> Result<ProbeReport, SourceError> {
-        let no_key_frame = || SourceError::no_key_frame(self.units, self.newest);
-        let sps = self.sps.ok_or_else(no_key_frame)?;
+        let undecodable = || match &self.announced {
+            Some(reason) => SourceError::unsupported(reason),
+            None => SourceError::no_key_frame(self.units, self.newest, self.is_camera),
+        };
+        let sps = self.sps.ok_or_else(undecodable)?;
         let seconds = self.newest.as_seconds();
         let rate = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
         let (sender_reports, ahead) = match source {

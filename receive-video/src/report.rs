@@ -116,7 +116,12 @@ fn write_states(page: &mut Page<'_>, streams: &Streams) -> fmt::Result {
             (labels, f64::from(u8::from(state == status.state)))
         })
     });
-    page.gauge("stream_state", "1 for the state that the stream is in, else 0", samples)
+    page.gauge("stream_state", "1 for the state that the stream is in, else 0", samples)?;
+    let troubles = streams.iter().filter_map(|(id, status)| {
+        let labels = vec![("stream", id.as_str()), ("reason", status.trouble?)];
+        Some((labels, 1.0))
+    });
+    page.gauge("stream_trouble", "1 for what keeps the stream from giving frames", troubles)
 }
 
 fn each(streams: &Streams, count: fn(&Account) -> u64) -> impl Iterator<Item = (Labels<'_>, u64)> {

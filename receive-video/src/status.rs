@@ -38,6 +38,8 @@ pub struct StreamStatus {
     pub state: StreamState,
     /// The same in words, with the cause and when the next try is.
     pub words: String,
+    /// What keeps it from giving frames, by the word that its events have; none while nothing does.
+    pub trouble: Option<&'static str>,
     /// Access units per second, over the last seconds.
     pub fps: f64,
     /// Size of the pictures, once known.
@@ -120,9 +122,20 @@ impl StreamBoard {
 
     /// Says what the stream is doing.
     pub(crate) fn state(&self, state: StreamState, words: impl Into<String>) {
+        self.tell(state, None, words);
+    }
+
+    /// Says what the stream is doing, and what keeps it from giving frames.
+    pub(crate) fn tell(
+        &self,
+        state: StreamState,
+        trouble: Option<&'static str>,
+        words: impl Into<String>,
+    ) {
         let words = words.into();
         self.update(|status| {
             status.state = state;
+            status.trouble = trouble;
             status.words = words;
         });
     }

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use media::h264::support::check_unit;
 use services::config::{ReceiveConfig, StreamConfig};
 use services::{Clock, MediaTime};
+use tokio::time::error::Elapsed;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::inbox::{Inbound, Inbox, Refused};
+use crate::feed::Feed;
+use crate::inbox::{Inbound, Inbox};
 use crate::source::{
-    Address, Arrival, Backoff, Incident, Sessions, Signs, Source, SourceError, SourceErrorKind,
-    Watchdog,
+    Address, Arrival, Backoff, Incident, Obstacle, Prospect, Sessions, Signs, Source, SourceError,
+    SourceErrorKind, Watchdog,
 };
 use crate::status::{StreamBoard, StreamState};
 use crate::store::Spool;
@@ -85,36 +87,31 @@ impl Receiver {
 
     /// One connection; `backoff` is told how long it played.
     async fn play(&self, sessions: &Sessions, backoff: &mut Backoff) -> Result<End, SourceError> {
-        let connecting = timeout(self.connect_timeout(), self.open(sessions));
-        let opened = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => return Ok(End::Stopped),
-            opened = connecting => opened,
+        let (connecting, silence) = self.patience();
+        let opening = Source::open(&self.address, self.config.paced, sessions, &self.clock);
+        let Some(opened) = self.within(connecting, opening).await else { return Ok(End::Stopped) };
+        let mut source = opened.map_err(|_| SourceError::connect_timeout(connecting))??;
+        let announced = source.announced(self.bounds.max_pixels);
+        let mut outlook = Outlook::of(self, Prospect::new(self.is_camera(), announced.as_ref()));
+        outlook.say(StreamState::Connecting, Instant::now()).await;
+        // A camera may send its pictures as rarely as its stream may be silent.
+        let patience = silence.max(connecting);
+        let Some(first) = self.within(patience, source.next()).await else {
+            return Ok(End::Stopped);
         };
-        let timed_out = |_| SourceError::connect_timeout(self.connect_timeout());
-        let (mut source, first) = opened.map_err(timed_out)??;
-        let Some(first) = first else {
-            return Err(SourceError::empty());
-        };
+        let first = first.map_err(|_| SourceError::no_picture(patience, announced.as_ref()))??;
+        let Some(first) = first else { return Err(SourceError::empty()) };
         self.check(&first)?;
-        self.board.state(StreamState::Playing, format!("playing {}", self.address));
         let mut feed = Feed::new(&self.inbox, self.is_live());
         if self.inbox.send(Inbound::Open).await.is_err() {
             return Ok(End::Stopped);
         }
         let began = Instant::now();
-        let end = self.pass_on(&mut source, first, &mut feed).await;
+        let end = self.pass_on(&mut source, first, &mut feed, &mut outlook).await;
         backoff.lived(began.elapsed());
         // A closed inbox means that the stage has ended, and its accounts with it.
         let _ = self.inbox.send(Inbound::Close { units: feed.units }).await;
         end
-    }
-
-    async fn open(&self, sessions: &Sessions) -> Result<(Source, Option<Arrival>), SourceError> {
-        let mut source =
-            Source::open(&self.address, self.config.paced, sessions, &self.clock).await?;
-        let first = source.next().await?;
-        Ok((source, first))
     }
 
     async fn pass_on(
@@ -122,14 +119,13 @@ impl Receiver {
         source: &mut Source,
         first: Arrival,
         feed: &mut Feed<'_>,
+        outlook: &mut Outlook<'_>,
     ) -> Result<End, SourceError> {
-        let (silence, key_frames) = match self.address {
-            Address::Rtsp(_) => {
-                (self.config.silence.duration(), self.bounds.key_frame_timeout.duration())
-            }
-            _ => (NO_WATCH, NO_WATCH),
+        let key_frames = match self.is_camera() {
+            true => self.bounds.key_frame_timeout.duration(),
+            false => NO_WATCH,
         };
-        let watched = matches!(self.address, Address::Rtsp(_));
+        let (_, silence) = self.patience();
         let mut watchdog = Watchdog::new(silence, key_frames, Instant::now());
         let (mut next, mut media_time, mut signs) = (Some(first), MediaTime(0), Signs::default());
         while let Some(arrival) = next {
@@ -137,8 +133,10 @@ impl Receiver {
             self.board.arrived(now);
             self.check(&arrival)?;
             media_time = media_time.max(arrival.media_time());
+            outlook.prospect.unit(arrival.media_time(), arrival.unit.key, now);
+            outlook.say(StreamState::Playing, now).await;
             let refreshed = signs.unit(&arrival);
-            if watched {
+            if self.is_camera() {
                 watchdog.unit(arrival.media_time(), arrival.unit.key || refreshed, now)?;
             }
             if !feed.give(arrival).await {
@@ -150,33 +148,44 @@ impl Receiver {
             next = tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Ok(End::Stopped),
-                next = timeout_at(watchdog.deadline().into(), source.next()) => match next {
-                    Ok(next) => next?,
-                    Err(_) => return Err(silent(&watchdog).into()),
-                },
+                next = next_of(source, &watchdog, outlook) => next?,
             };
         }
         if feed.key_frames == 0 {
-            return Err(SourceError::no_key_frame(feed.units, media_time));
+            return Err(SourceError::no_key_frame(feed.units, media_time, false));
         }
         Ok(End::Finished)
+    }
+
+    /// What is awaited, but for no longer than that; nothing when we are to stop.
+    async fn within<T>(
+        &self,
+        patience: Duration,
+        awaited: impl Future<Output = T>,
+    ) -> Option<Result<T, Elapsed>> {
+        self.shutdown.run_until_cancelled(timeout(patience, awaited)).await
     }
 
     /// Refuses what no decoder here takes, as soon as its parameter sets tell.
     fn check(&self, arrival: &Arrival) -> Result<(), SourceError> {
         let supported = check_unit(&arrival.unit, self.bounds.max_pixels);
-        supported.map_err(|reason| match self.address {
+        supported.map_err(|reason| match self.is_camera() {
             // What a camera sends may be set otherwise; a file stays as it is.
-            Address::Rtsp(_) => SourceError::unsupported(&reason),
-            _ => SourceError::hopeless(reason.to_string()),
+            true => SourceError::unsupported(reason),
+            false => SourceError::hopeless(reason.to_string()),
         })
     }
 
-    fn connect_timeout(&self) -> Duration {
-        match self.address {
-            Address::Rtsp(_) => self.bounds.connect_timeout.duration(),
-            _ => NO_WATCH,
+    /// How long connecting may take, and how long nothing may come after that.
+    fn patience(&self) -> (Duration, Duration) {
+        match self.is_camera() {
+            true => (self.bounds.connect_timeout.duration(), self.config.silence.duration()),
+            false => (NO_WATCH, NO_WATCH),
         }
+    }
+
+    fn is_camera(&self) -> bool {
+        matches!(self.address, Address::Rtsp(_))
     }
 
     fn is_live(&self) -> bool {
@@ -186,7 +195,7 @@ impl Receiver {
     async fn say_trouble(&self, error: &SourceError, wait: Duration) {
         let id = self.board.id();
         let words = format!("camera {id}: {error}; next try in {:.1} s", wait.as_secs_f64());
-        self.board.state(StreamState::Waiting, words.clone());
+        self.board.tell(StreamState::Waiting, Some(error.event()), words.clone());
         self.board.update(|status| status.last_error = Some(words.clone()));
         self.note(Incident { kind: error.event(), words }).await;
     }
@@ -204,81 +213,59 @@ impl Receiver {
     }
 }
 
-/// What is wrong when the deadline has passed without a unit.
-fn silent(watchdog: &Watchdog) -> crate::source::Alarm {
-    let now = Instant::now().max(watchdog.deadline());
-    watchdog.alarm(now).expect("past its deadline a watchdog gives an alarm")
-}
-
-/// The way from a source to the stage.
-struct Feed<'a> {
-    inbox: &'a Inbox,
-    live: bool,
-    /// The stage was busy: what refers to what it missed is left out too.
-    skipping: bool,
-    units: u64,
-    key_frames: u64,
-}
-
-impl<'a> Feed<'a> {
-    fn new(inbox: &'a Inbox, live: bool) -> Self {
-        Self { inbox, live, skipping: false, units: 0, key_frames: 0 }
-    }
-
-    /// Passes a unit on; a live one is left out, up to the next key frame, when the stage is busy. False when the
-    /// stage has ended.
-    async fn give(&mut self, arrival: Arrival) -> bool {
-        self.units = arrival.seq + 1;
-        self.key_frames += u64::from(arrival.unit.key);
-        if !self.live {
-            return self.inbox.send(Inbound::Unit(Box::new(arrival))).await.is_ok();
+/// Waits for the next unit; says what changes meanwhile.
+async fn next_of(
+    source: &mut Source,
+    watchdog: &Watchdog,
+    outlook: &mut Outlook<'_>,
+) -> Result<Option<Arrival>, SourceError> {
+    let silent = watchdog.deadline();
+    loop {
+        let news = outlook.prospect.deadline(Instant::now()).unwrap_or(silent).min(silent);
+        if let Ok(next) = timeout_at(news.into(), source.next()).await {
+            return next;
         }
-        if self.skipping && !arrival.unit.key {
-            return true;
+        let now = Instant::now().max(news);
+        if now >= silent {
+            let alarm = watchdog.alarm(now);
+            return Err(alarm.expect("past its deadline a watchdog gives an alarm").into());
         }
-        let given = self.inbox.try_send(Box::new(arrival));
-        self.skipping = given == Err(Refused::Full);
-        given != Err(Refused::Ended)
+        outlook.say(StreamState::Playing, now).await;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use media::AccessUnit;
-    use services::{CaptureClock, CaptureTime};
-    use tokio::sync::mpsc;
+/// A connection up to its first key frame, and what was said of it.
+struct Outlook<'a> {
+    receiver: &'a Receiver,
+    prospect: Prospect,
+    said: Option<(StreamState, Option<Obstacle>)>,
+    is_noted: bool,
+}
 
-    use super::*;
-    use crate::inbox::{Held, inbox};
-
-    fn arrival(seq: u64, key: bool) -> Arrival {
-        let unit = AccessUnit { data: vec![1].into(), pts: 0, dts: 0, key, referenced: true };
-        let (captured_at, clock) = (CaptureTime(0), CaptureClock::Arrival);
-        Arrival { seq, captured_at, clock, loss: false, unit }
+impl<'a> Outlook<'a> {
+    fn of(receiver: &'a Receiver, prospect: Prospect) -> Self {
+        Self { receiver, prospect, said: None, is_noted: false }
     }
 
-    fn seqs(inbox: &mut mpsc::Receiver<Held>) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        while let Ok(Held { inbound: Inbound::Unit(arrival), .. }) = inbox.try_recv() {
-            seqs.push(arrival.seq);
+    /// Says how the connection is by now, where that is another than what was said last.
+    async fn say(&mut self, state: StreamState, now: Instant) {
+        let how = (state, self.prospect.obstacle(now));
+        if self.said.as_ref() == Some(&how) {
+            return;
         }
-        seqs
-    }
-
-    #[tokio::test]
-    async fn a_live_source_leaves_out_up_to_the_next_key_frame_when_the_stage_is_busy() {
-        let (sender, mut inbox) = inbox(2, 1 << 20);
-        let mut feed = Feed::new(&sender, true);
-        for seq in 0..3 {
-            assert!(feed.give(arrival(seq, seq == 0)).await);
+        let Receiver { board, address, .. } = self.receiver;
+        let doing = match state {
+            StreamState::Playing => format!("playing {address}"),
+            _ => format!("waiting for the first picture of {address}"),
+        };
+        let (_, obstacle) = self.said.insert(how);
+        let Some(Obstacle { incident, lasts }) = obstacle else {
+            board.state(state, doing);
+            return;
+        };
+        board.tell(state, Some(incident.kind), format!("{doing}; {}", incident.words));
+        if *lasts && !std::mem::replace(&mut self.is_noted, true) {
+            self.receiver.note(incident.clone()).await;
         }
-        assert_eq!(seqs(&mut inbox), [0, 1]);
-        for seq in 3..6 {
-            assert!(feed.give(arrival(seq, seq == 4)).await);
-        }
-        assert_eq!(seqs(&mut inbox), [4, 5]);
-        assert_eq!(feed.units, 6);
-        drop(inbox);
-        assert!(!feed.give(arrival(6, true)).await);
     }
 }

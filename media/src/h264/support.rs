@@ -89,7 +89,15 @@ pub fn check(sps: &Sps, max_pixels: u64) -> Result<(), Unsupported> {
 /// # Errors
 /// Why it cannot.
 pub fn check_unit(unit: &AccessUnit, max_pixels: u64) -> Result<(), Unsupported> {
-    let mut sets = nal_units(&unit.data).filter(|nal| nal.unit_type() == NalType::Sps);
+    check_sets(&unit.data, max_pixels)
+}
+
+/// As [`check_unit`], of parameter sets in Annex B form.
+///
+/// # Errors
+/// Why what they describe cannot be decoded.
+pub fn check_sets(annex_b: &[u8], max_pixels: u64) -> Result<(), Unsupported> {
+    let mut sets = nal_units(annex_b).filter(|nal| nal.unit_type() == NalType::Sps);
     sets.try_for_each(|nal| {
         Sps::from_nal(nal.bytes()).map_or(Ok(()), |sps| check(&sps, max_pixels))
     })

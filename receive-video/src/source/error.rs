@@ -1,5 +1,6 @@
 //! Why a source gives nothing, in words for whoever looks after the camera.
 
+use std::fmt;
 use std::time::Duration;
 
 use media::h264::support::Unsupported;
@@ -7,6 +8,9 @@ use services::MediaTime;
 
 use super::relay::MAX_UNIT;
 use super::watchdog::Alarm;
+
+/// What helps a camera whose key frames are too rare.
+pub(super) const I_FRAME_ADVICE: &str = "; set the camera's I-frame interval to 1 to 2 s";
 
 /// What can be done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +66,17 @@ impl SourceError {
     }
 
     pub(crate) fn connect_timeout(waited: Duration) -> Self {
-        Self::broken(
-            "no-answer",
-            format!("it gave no access unit within {waited:.0?} of connecting"),
-        )
+        Self::broken("no-answer", format!("it did not answer within {waited:.0?} of connecting"))
+    }
+
+    /// It plays and gives nothing; `announced` is why what its description announces could not be decoded either.
+    pub(crate) fn no_picture(waited: Duration, announced: Option<&Unsupported>) -> Self {
+        let alarm = Alarm::Silent(waited);
+        let words = match announced {
+            None => alarm.to_string(),
+            Some(reason) => format!("{alarm}; its description announces this: {reason}"),
+        };
+        Self::broken("silence", words)
     }
 
     pub(crate) fn empty() -> Self {
@@ -73,10 +84,11 @@ impl SourceError {
     }
 
     /// Nothing that came can be decoded: the end of a file, or of a look at a camera.
-    pub(crate) fn no_key_frame(units: u64, within: MediaTime) -> Self {
+    pub(crate) fn no_key_frame(units: u64, within: MediaTime, is_camera: bool) -> Self {
         let seconds = within.as_seconds();
+        let advice = if is_camera { I_FRAME_ADVICE } else { "" };
         Self::hopeless(format!(
-            "it sent {units} access units in {seconds:.1} s and no key frame with parameter sets"
+            "it sent {units} access units in {seconds:.1} s and no key frame with parameter sets{advice}"
         ))
     }
 
@@ -85,12 +97,7 @@ impl SourceError {
         Self::broken("too-large", words)
     }
 
-    pub(crate) fn codec(found: &str) -> Self {
-        let words = format!("it sends {found}, which is not supported: expected H264");
-        Self::new(SourceErrorKind::Unsupported, "unsupported", words)
-    }
-
-    pub(crate) fn unsupported(reason: &Unsupported) -> Self {
+    pub(crate) fn unsupported(reason: impl fmt::Display) -> Self {
         Self::new(SourceErrorKind::Unsupported, "unsupported", reason.to_string())
     }
 
@@ -126,7 +133,7 @@ impl From<Alarm> for SourceError {
         let event = match alarm {
             Alarm::Silent(_) => "silence",
             Alarm::Frozen(_) => "frozen",
-            Alarm::NoKeyFrame(_) => "no-key-frame",
+            Alarm::NoKeyFrame(..) => "no-key-frame",
             Alarm::Jumped(_) => "time-jump",
         };
         Self::broken(event, alarm.to_string())

@@ -7,6 +7,8 @@ mod backoff;
 mod clock_map;
 mod error;
 mod foreign;
+mod offer;
+mod prospect;
 mod relay;
 mod rtsp;
 mod signs;
@@ -16,16 +18,18 @@ mod units;
 mod watchdog;
 
 use media::AccessUnit;
+use media::h264::support::Unsupported;
 use services::config::StreamConfig;
 use services::{CaptureClock, CaptureTime, Clock, MediaTime};
 
 pub(crate) use address::Address;
 pub(crate) use backoff::Backoff;
 pub use error::{SourceError, SourceErrorKind};
+pub(crate) use prospect::{Obstacle, Prospect};
 pub(crate) use rtsp::{RtspSource, Sessions};
 pub(crate) use signs::Signs;
 pub(crate) use timeline::TimelineSource;
-pub(crate) use watchdog::{Alarm, Watchdog};
+pub(crate) use watchdog::Watchdog;
 
 /// Checks that a stream's address is one that can be received, without connecting to it; a file is opened.
 ///
@@ -102,6 +106,15 @@ impl Source {
                 let units = blocking(move || units::of_scene(scene, frames)).await?;
                 Ok(Self::Timeline(TimelineSource::start(units, paced, clock)))
             }
+        }
+    }
+
+    /// What its description announces that cannot be decoded, of pictures that may have so many pixels; a file is known
+    /// by its units.
+    pub(crate) fn announced(&self, max_pixels: u64) -> Option<Unsupported> {
+        match self {
+            Self::Rtsp(rtsp) => rtsp.announced(max_pixels),
+            Self::Timeline(_) => None,
         }
     }
 

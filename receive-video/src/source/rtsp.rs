@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use media::AccessUnit;
 use media::h264::ParameterSets;
 use media::h264::nal::nal_units;
+use media::h264::support::{Unsupported, check_sets};
 use retina::client::{
     Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
     TcpTransportOptions, Transport,
@@ -21,6 +22,7 @@ use url::Url;
 use super::address::RtspAddress;
 use super::clock_map::{ClockMap, Verdict, utc};
 use super::error::SourceError;
+use super::offer::{Offer, choose};
 use super::relay::{MAX_UNIT, Relay};
 use super::{Arrival, Incident};
 
@@ -84,6 +86,14 @@ impl RtspSource {
             verdict: None,
             incidents: Vec::new(),
             reports: 0,
+        }
+    }
+
+    /// What the description announces that cannot be decoded, of pictures that may have so many pixels.
+    pub(crate) fn announced(&self, max_pixels: u64) -> Option<Unsupported> {
+        match self.session.streams()[self.video].parameters()? {
+            ParametersRef::Video(video) => check_sets(video.extra_data(), max_pixels).err(),
+            _ => None,
         }
     }
 
@@ -206,14 +216,9 @@ fn incident(verdict: Verdict, before: Option<Verdict>) -> Option<Incident> {
 }
 
 fn choose_video(session: &Session<Described>) -> Result<usize, SourceError> {
-    let videos = || session.streams().iter().enumerate().filter(|(_, s)| s.media() == "video");
-    if let Some((index, _)) = videos().find(|(_, stream)| stream.encoding_name() == "h264") {
-        return Ok(index);
-    }
-    match videos().next() {
-        Some((_, stream)) => Err(SourceError::codec(&stream.encoding_name().to_uppercase())),
-        None => Err(SourceError::codec("no video")),
-    }
+    let streams = session.streams().iter();
+    let offers = streams.map(|s| Offer { media: s.media(), encoding: s.encoding_name() });
+    choose(&offers.collect::<Vec<_>>()).map_err(SourceError::unsupported)
 }
 
 /// Why a session does not play.

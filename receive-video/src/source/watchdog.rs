@@ -7,8 +7,12 @@ use services::MediaTime;
 
 /// B-frames go back by a few pictures; anything beyond is a jump.
 const BACKWARD: MediaTime = MediaTime(2 * MediaTime::HZ);
-/// A server may send what it has buffered in one go; anything beyond is a jump.
+/// A server may send what it has buffered in one go, and a picture as old as its stream may be silent; anything beyond is
+/// a jump.
 const FORWARD: Duration = Duration::from_secs(10);
+/// So many pictures without a key frame are needed, too: cameras count their groups in pictures, and one of a picture in
+/// ten seconds needs minutes for them.
+const KEYLESS: u32 = 30;
 
 /// What is wrong with a connection that is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +21,8 @@ pub(crate) enum Alarm {
     Silent(Duration),
     /// Access units come, but their timestamps have not moved for so long.
     Frozen(Duration),
-    /// Access units come, but no key frame for so long.
-    NoKeyFrame(Duration),
+    /// Access units come, but no key frame for so long, in so many of them.
+    NoKeyFrame(Duration, u32),
     /// The timestamps jumped by so much.
     Jumped(MediaTime),
 }
@@ -26,9 +30,16 @@ pub(crate) enum Alarm {
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silent(long) => write!(f, "it has sent nothing for {long:.0?}"),
+            Self::Silent(long) => write!(
+                f,
+                "it has sent nothing for {long:.0?}: raise the stream's key \"silence\" if its pictures come less often"
+            ),
             Self::Frozen(long) => write!(f, "its timestamps have stood still for {long:.0?}"),
-            Self::NoKeyFrame(long) => write!(f, "it has sent no key frame for {long:.0?}"),
+            Self::NoKeyFrame(long, units) => write!(
+                f,
+                "it has sent no key frame for {long:.0?}, in {units} pictures: set its I-frame interval to 1 to 2 s, or \
+                 \"key_frame_timeout\" above it"
+            ),
             Self::Jumped(by) => write!(f, "its timestamps jumped by {by}"),
         }
     }
@@ -43,25 +54,30 @@ pub(crate) struct Watchdog {
     last_unit: Instant,
     last_progress: Instant,
     last_key: Instant,
+    /// Units since then.
+    keyless: u32,
 }
 
 impl Watchdog {
     /// Watches a connection that began to play at `now`.
     pub(crate) fn new(silence: Duration, key_frame_timeout: Duration, now: Instant) -> Self {
         let (last_unit, last_progress, last_key) = (now, now, now);
-        Self { silence, key_frame_timeout, newest: None, last_unit, last_progress, last_key }
+        let (newest, keyless) = (None, 0);
+        Self { silence, key_frame_timeout, newest, last_unit, last_progress, last_key, keyless }
     }
 
     /// Takes note of a unit.
     pub(crate) fn unit(&mut self, time: MediaTime, key: bool, now: Instant) -> Result<(), Alarm> {
         let waited = now - self.last_unit;
         self.last_unit = now;
+        self.keyless += 1;
         if key {
-            self.last_key = now;
+            (self.last_key, self.keyless) = (now, 0);
         }
         if let Some(newest) = self.newest {
             let step = time - newest;
-            if step < MediaTime(-BACKWARD.0) || step > MediaTime::from_duration(waited + FORWARD) {
+            let forward = MediaTime::from_duration(waited + FORWARD.max(self.silence));
+            if step < MediaTime(-BACKWARD.0) || step > forward {
                 return Err(Alarm::Jumped(step));
             }
         }
@@ -84,8 +100,9 @@ impl Watchdog {
             let alarm = if frozen { Alarm::Frozen } else { Alarm::Silent };
             return Some(alarm(now - self.last_progress));
         }
-        let keyless = now - self.last_key;
-        (keyless >= self.key_frame_timeout).then_some(Alarm::NoKeyFrame(keyless))
+        let waited = now - self.last_key;
+        let is_keyless = waited >= self.key_frame_timeout && self.keyless >= KEYLESS;
+        is_keyless.then_some(Alarm::NoKeyFrame(waited, self.keyless))
     }
 }
 
@@ -128,7 +145,25 @@ mod tests {
             assert_eq!(dog.unit(time, false, now), Ok(()));
         }
         let (time, now) = unit(30);
-        assert_eq!(dog.unit(time, false, now), Err(Alarm::NoKeyFrame(NO_KEY)));
+        assert_eq!(dog.unit(time, false, now), Err(Alarm::NoKeyFrame(NO_KEY, 31)));
+    }
+
+    #[test]
+    fn a_picture_in_ten_seconds_or_in_a_minute_is_a_stream_once_silence_allows_it() {
+        for period in [10_u32, 60] {
+            let (start, silence) = (Instant::now(), Duration::from_secs(u64::from(period) + 5));
+            let mut dog = Watchdog::new(silence, NO_KEY, start);
+            let at = |n: u32| start + Duration::from_secs(u64::from(n * period));
+            let time = |n: u32| MediaTime(i64::from(n * period) * 90_000);
+            assert_eq!(dog.unit(time(0), true, at(0)), Ok(()));
+            // The second picture comes at once: a server sent the last one that it had first.
+            assert_eq!(dog.unit(time(1), false, at(0)), Ok(()));
+            for n in 2..=29 {
+                assert_eq!(dog.unit(time(n), false, at(n)), Ok(()), "picture {n} of a group");
+            }
+            let alarm = dog.unit(time(30), false, at(30)).unwrap_err().to_string();
+            assert!(alarm.contains("in 30 pictures: set its I-frame interval"), "{alarm}");
+        }
     }
 
     #[test]

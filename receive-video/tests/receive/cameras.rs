@@ -115,7 +115,7 @@ async fn another_codec_is_named_within_five_seconds() {
     let site = site(&camera.url("gate"), "", "every = \"1s\"");
     let began = std::time::Instant::now();
     let running = site.start();
-    let status = running.until("gate", "codec", |status| status.words.contains("H265")).await;
+    let status = running.until("gate", "codec", |status| status.words.contains("H.265")).await;
     assert!(began.elapsed().as_secs() < 5, "{status:?}");
     running.stop().await.unwrap();
     assert_eq!(site.events("gate")[0].kind, "unsupported");

@@ -93,7 +93,7 @@ pub struct StreamConfig {
     /// The models that are asked about this stream; all of them when the key is absent.
     #[serde(default)]
     pub models: Option<Vec<ModelName>>,
-    /// A stream that sends no access unit for so long is connected to anew.
+    /// A camera that sends no access unit for so long is connected to anew: more than the time between two of its pictures.
     #[serde(default = "default_silence")]
     pub silence: Span,
     /// A camera whose clock is further from this machine's is not believed: its capture times go by arrival.
@@ -335,11 +335,11 @@ pub struct ReceiveConfig {
     pub backoff_min: Span,
     /// Longest wait before a stream is connected to again.
     pub backoff_max: Span,
-    /// Wait after a camera refused the password.
+    /// Wait after a camera refused the password, or sent what is not supported.
     pub backoff_unauthorized: Span,
-    /// Longest that connecting, up to the first access unit, may take.
+    /// Longest that connecting may take, up to the camera's answer that it plays.
     pub connect_timeout: Span,
-    /// A stream that sends access units but no key frame for so long is connected to anew.
+    /// A stream that sends access units but no key frame for so long, and in 30 of them, is connected to anew.
     pub key_frame_timeout: Span,
 }
 
