@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what helps a test may do as a test does")]
 
+mod cameras;
 mod cost;
 mod damage;
 mod finite;
