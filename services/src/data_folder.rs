@@ -8,6 +8,7 @@
 //! table/buffer.sqlite           accepted rows on their way to files, and the list of the files
 //! table/filing.lock, reading.lock  who moves rows into files, and who reads the files
 //! table/detections/dt=…/hour=…/ the rows as Parquet
+//! table/retired.json            what of them left with their time
 //! ```
 
 use std::io;

@@ -8,7 +8,7 @@
 
 use anyhow::Context as _;
 use services::config::Config;
-use services::delivery::{Loss, gone};
+use services::delivery::{FramesOf, Gone, Loss, RetiredFrames, gone};
 use services::object_store::retention::Boundary;
 use services::queue::{DeadLetter, DeadLetters, Held, QueueReader};
 use services::{
@@ -31,15 +31,19 @@ const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// When the folder or the table cannot be read; what it is is named.
 pub async fn gather(folder: &DataFolder, range: TimeRange) -> anyhow::Result<Books> {
     let table = EmbeddedTable::open(folder)?;
-    let folder = folder.clone();
+    let files = folder.clone();
     let read = move || {
-        let mut books = read_files(&folder, range)?;
-        books.gaps.extend(lost(&folder)?);
-        books.removed.extend(removed_objects(&folder));
+        let mut books = read_files(&files, range)?;
+        books.removed.extend(removed_objects(&files));
         anyhow::Ok(books)
     };
     let mut books = tokio::task::spawn_blocking(read).await.context("read spools and queues")??;
     settle(&table, &mut books).await?;
+    // After the table: what left it meanwhile was there, or is among what left.
+    let buffer = folder.buffer();
+    let gone =
+        tokio::task::spawn_blocking(move || gone(&buffer)).await.context("read the buffer")?;
+    enter_gone(gone, &mut books)?;
     Ok(books)
 }
 
@@ -78,17 +82,23 @@ pub async fn letters(dead: &dyn DeadLetters) -> anyhow::Result<Vec<DeadLetter>> 
     Ok(dead.list(None, usize::MAX).await?)
 }
 
-/// What was in the table once, could not be read, and was taken out of it.
-fn lost(folder: &DataFolder) -> Result<Vec<Gap>, PortError> {
-    let gone = match gone(&folder.buffer()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+/// Enters what was in the table once: what could not be read and was taken out of it, and what left with its time.
+fn enter_gone(gone: Result<Gone, PortError>, books: &mut Books) -> Result<(), PortError> {
+    let gone = match gone {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         gone => gone?,
     };
     let gap = |loss: Loss| Gap {
         place: Place::Table(loss.place),
         cause: format!("up to {} rows, taken out: {}", loss.rows, loss.reason),
     };
-    Ok(gone.losses.into_iter().map(gap).collect())
+    books.gaps.extend(gone.losses.into_iter().map(gap));
+    let Some(retired) = gone.retired else { return Ok(()) };
+    books.retired_before = Some(retired.before());
+    for RetiredFrames { of: FramesOf { stream, epoch, model }, frames } in retired.frames {
+        books.retire(&Key { stream, epoch, model }, frames);
+    }
+    Ok(())
 }
 
 /// How far the objects of frames were removed.

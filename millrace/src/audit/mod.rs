@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! received = taken + skipped(by reason) + undecodable + pending
-//! taken    = delivered + in flight + shed(by reason) + dead
+//! taken    = delivered + in flight + shed(by reason) + dead + retired
 //! ```
 //!
 //! The first line is the receiver's account; the second compares it with where the taken frames are, as sets of
 //! frame ids: a frame seen in two places counts once, where it got furthest. [`gather`](gather::gather) reads
 //! both from durable state; [`Books`] is the arithmetic.
+//!
+//! Frames whose rows left the table with their time are known by their number alone: so many, and no more, are taken to be
+//! answered that are in no other place.
 
 mod gather;
 mod text;
@@ -16,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
+use services::delivery::Hour;
 use services::{Account, CaptureTime, Epoch, MediaTime, ModelName, Seq, StreamId};
 use table::TimeRange;
 
@@ -132,6 +136,10 @@ pub struct Books {
     pub answered: BTreeMap<Key, Answered>,
     /// Those frames with `error` rows that are in flight or dead, and count there.
     pub known_errors: BTreeMap<Key, u64>,
+    /// How many frames had rows that left the table with their time, at most.
+    pub retired: BTreeMap<Key, u64>,
+    /// The hour of delivery before which rows left the table, where some did.
+    pub retired_before: Option<Hour>,
     /// Messages that are no frame batches, so that nobody knows whose frames they hold.
     pub unreadable: u64,
     /// Most frames that the messages of a queue may hold which cannot be listed, by model.
@@ -213,6 +221,8 @@ pub struct Equation {
     pub in_flight: u64,
     /// Frames given up: in a dead letter, or with an `error` row, and neither answered nor on their way.
     pub dead: u64,
+    /// Frames that are in no other place, as far as so many had rows that left the table with their time.
+    pub retired: u64,
     /// Whether both lines add up.
     pub closes: bool,
     /// Whether they might, if all of the state could be read that they are made of.
@@ -273,6 +283,11 @@ impl Books {
         }
     }
 
+    /// Enters frames whose rows left the table with their time.
+    pub fn retire(&mut self, key: &Key, frames: u64) {
+        *self.retired.entry(self.accounted(key)).or_default() += frames;
+    }
+
     /// Does the arithmetic, in the order stream, epoch, model.
     pub fn equations(&self) -> Vec<Equation> {
         let placed =
@@ -315,17 +330,20 @@ impl Books {
             in_flight += unseen;
         }
         let has_gap = self.gaps.iter().any(|gap| gap.place.concerns(key));
-        let whereabouts = answered.given + in_flight + account.shed_total() + dead;
+        let seen = answered.given + in_flight + account.shed_total() + dead;
+        let most = self.retired.get(key).copied().unwrap_or(0);
+        let retired = account.taken.saturating_sub(seen).min(most);
         Equation {
             stream: key.stream.clone(),
             epoch: key.epoch,
             model: key.model.clone(),
-            closes: account.closes() && account.taken == whereabouts,
+            closes: account.closes() && account.taken == seen + retired,
             has_gap,
             account,
             delivered: answered.given,
             in_flight,
             dead,
+            retired,
         }
     }
 }
@@ -416,6 +434,21 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_left_with_their_time_excuse_as_many_frames_and_no_more() {
+        let mut books = books(10);
+        books.answered.insert(key(), Answered { given: 6, errors: 0 });
+        books.in_flight.extend(&key(), [Seq(7)]);
+        for (most, retired, closes) in [(2, 2, false), (3, 3, true), (9, 3, true)] {
+            books.retired = BTreeMap::from([(key(), most)]);
+            let found = only(&books);
+            assert_eq!((found.retired, found.closes), (retired, closes), "{most} retired");
+        }
+        let other = Key { stream: "yard".parse().unwrap(), ..key() };
+        books.retired = BTreeMap::from([(other, 9)]);
+        assert!(!only(&books).closes, "of another stream, which has no equation by that");
+    }
+
+    #[test]
     fn frames_taken_after_the_accounts_were_read_are_left_out() {
         let mut books = books(1);
         books.newest.insert(key().stream, Epoch(1));
@@ -443,6 +476,10 @@ mod tests {
         let found = only(&books);
         assert_eq!((found.delivered, found.in_flight), (2, 1));
         assert!(found.closes);
+        books.answered.clear();
+        books.retire(&early, 1);
+        books.retire(&key(), 1);
+        assert_eq!((only(&books).retired, only(&books).closes), (2, true));
     }
 
     #[test]

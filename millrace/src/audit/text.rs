@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use services::{Account, ModelName, StreamId};
 
+use services::delivery::Hour;
+
 use super::{Equation, Gap};
 
 /// How much the text tells.
@@ -16,13 +18,15 @@ pub enum Grouping {
     Epochs,
 }
 
-/// Writes the equations and what could not be read, and tells at the end whether all of them close.
+/// Writes the equations, what could not be read and what left the table with its time, and tells at the end whether all of
+/// the equations close.
 ///
 /// # Errors
 /// When `out` takes no more.
 pub fn write_text(
     equations: &[Equation],
     gaps: &[Gap],
+    retired_before: Option<Hour>,
     grouping: Grouping,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -31,6 +35,13 @@ pub fn write_text(
     }
     for Gap { place, cause } in gaps {
         writeln!(out, "{place} could not be read: {cause}")?;
+    }
+    if let Some(before) = retired_before {
+        let frames: u64 = equations.iter().map(|equation| equation.retired).sum();
+        writeln!(
+            out,
+            "rows delivered before {before} left the table with their time: those of {frames} frames"
+        )?;
     }
     let open = equations.iter().filter(|equation| !equation.closes).count();
     match (equations.len(), open, gaps.len()) {
@@ -48,6 +59,7 @@ struct Sum {
     delivered: u64,
     in_flight: u64,
     dead: u64,
+    retired: u64,
     is_open: bool,
     has_gap: bool,
 }
@@ -58,6 +70,7 @@ impl Sum {
         self.delivered += equation.delivered;
         self.in_flight += equation.in_flight;
         self.dead += equation.dead;
+        self.retired += equation.retired;
         self.is_open |= !equation.closes;
         self.has_gap |= equation.has_gap;
     }
@@ -92,6 +105,10 @@ fn write_group(sum: &Sum, out: &mut dyn Write) -> io::Result<()> {
     let Sum { delivered, in_flight, dead, .. } = sum;
     let skipped = by_reason(&sum.account.skipped);
     let shed = by_reason(&sum.account.shed);
+    let retired = match sum.retired {
+        0 => String::new(),
+        frames => format!(" + retired {frames}"),
+    };
     let width = received.to_string().len();
     let verdict = match (sum.is_open, sum.has_gap) {
         (false, _) => "",
@@ -106,7 +123,7 @@ fn write_group(sum: &Sum, out: &mut dyn Write) -> io::Result<()> {
     )?;
     writeln!(
         out,
-        "  taken    {taken:>width$} = delivered {delivered} + in flight {in_flight} + shed {shed} + dead {dead}"
+        "  taken    {taken:>width$} = delivered {delivered} + in flight {in_flight} + shed {shed} + dead {dead}{retired}"
     )
 }
 
@@ -139,6 +156,7 @@ mod tests {
             delivered,
             in_flight: 1,
             dead: 0,
+            retired: 0,
             closes: delivered == 8,
             has_gap: false,
         }
@@ -146,7 +164,7 @@ mod tests {
 
     fn text(equations: &[Equation], grouping: Grouping) -> String {
         let mut out = Vec::new();
-        write_text(equations, &[], grouping, &mut out).unwrap();
+        write_text(equations, &[], None, grouping, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -174,6 +192,21 @@ mod tests {
     }
 
     #[test]
+    fn what_left_the_table_is_counted_and_told_with_its_boundary() {
+        let retired = Equation { retired: 3, closes: true, ..equation(1, 5) };
+        let mut out = Vec::new();
+        let before = Some(Hour(498_684));
+        write_text(&[retired, equation(2, 8)], &[], before, Grouping::Streams, &mut out).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+        stream gate, model shapes, 2 epochs
+          received 500 = taken 20 + skipped 480 (context 10, not-due 470) + undecodable 0 + pending 0
+          taken     20 = delivered 13 + in flight 2 + shed 2 (spool-full 2) + dead 0 + retired 3
+        rows delivered before 2026-11-21 12:00 UTC left the table with their time: those of 3 frames
+        the loss equation closes
+        ");
+    }
+
+    #[test]
     fn nothing_received_is_said() {
         assert_eq!(text(&[], Grouping::Streams), "nothing was received yet\n");
     }
@@ -185,7 +218,7 @@ mod tests {
         let told = |delivered| {
             let mut out = Vec::new();
             let equation = Equation { has_gap: true, ..equation(1, delivered) };
-            write_text(&[equation], &gaps, Grouping::Streams, &mut out).unwrap();
+            write_text(&[equation], &gaps, None, Grouping::Streams, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         let closed = told(8);

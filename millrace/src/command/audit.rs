@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use millrace::audit::{Books, Equation, Gap, Grouping, Removed, gather, gather_aws, write_text};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use services::DataFolder;
 use services::config::Backend;
+use services::delivery::Hour;
 use table::TimeRange;
 
 use crate::cli::AuditArgs;
@@ -16,8 +17,16 @@ struct Report {
     closes: bool,
     unreadable_messages: u64,
     gaps: Vec<Gap>,
+    /// Rows that were delivered before this hour left the table with their time.
+    #[serde(serialize_with = "in_utc")]
+    retired_before: Option<Hour>,
     removed: Vec<Removed>,
     equations: Vec<Equation>,
+}
+
+/// When the hour begins, RFC 3339.
+fn in_utc<S: Serializer>(hour: &Option<Hour>, serializer: S) -> Result<S::Ok, S::Error> {
+    hour.map(|hour| hour.begin().to_string()).serialize(serializer)
 }
 
 pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<ExitCode> {
@@ -42,13 +51,19 @@ pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<Exi
 fn report(books: &Books) -> Report {
     let equations = books.equations();
     let closes = books.gaps.is_empty() && equations.iter().all(|equation| equation.closes);
-    let (gaps, removed) = (books.gaps.clone(), books.removed.clone());
-    Report { closes, unreadable_messages: books.unreadable, gaps, removed, equations }
+    Report {
+        closes,
+        unreadable_messages: books.unreadable,
+        gaps: books.gaps.clone(),
+        retired_before: books.retired_before,
+        removed: books.removed.clone(),
+        equations,
+    }
 }
 
 fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result<()> {
     let mut text = Vec::new();
-    write_text(&report.equations, &report.gaps, grouping, &mut text)?;
+    write_text(&report.equations, &report.gaps, report.retired_before, grouping, &mut text)?;
     screen.print(&text)?;
     for Removed { words, .. } in &report.removed {
         screen.say(words)?;

@@ -10,6 +10,7 @@ mod help;
 mod mistakes;
 mod objects;
 mod query;
+mod retention;
 mod running;
 mod site;
 mod telemetry;

@@ -309,7 +309,9 @@ fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
 
 fn check_retention(config: &Config, at: &Key) -> Checked {
     let on_aws = "the bucket's lifecycle removes objects (frames_days of the Terraform module)";
-    check_keep(config.retention.objects, config.backend, on_aws, &at.to("objects"))
+    check_keep(config.retention.objects, config.backend, on_aws, &at.to("objects"))?;
+    let on_aws = "the bucket's lifecycle removes rows (rows_days of the Terraform module)";
+    check_keep(config.retention.rows, config.backend, on_aws, &at.to("rows"))
 }
 
 /// Checks how much is kept of a kind, which on AWS is somebody else's to decide.

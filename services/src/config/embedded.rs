@@ -3,7 +3,7 @@
 use super::schema::{Config, KeepConfig};
 use super::value::{Size, Span};
 use crate::backend::EmbeddedOptions;
-use crate::delivery::{DeliveryOptions, FilingPolicy};
+use crate::delivery::{DeliveryOptions, FilingPolicy, KeepPolicy};
 use crate::object_store::retention::Keep;
 use crate::queue::QueueOptions;
 
@@ -16,6 +16,10 @@ impl Config {
             max_bytes: standard.max_bytes.min(self.delivery.max_bytes.bytes() / 2),
             max_rows: self.delivery.max_rows,
             max_age: self.delivery.max_age.duration(),
+            keep: KeepPolicy {
+                age: self.retention.rows.age.map(Span::duration),
+                bytes: self.retention.rows.bytes.map(Size::bytes),
+            },
         };
         EmbeddedOptions {
             queue: QueueOptions {
@@ -35,5 +39,40 @@ impl Config {
 impl From<KeepConfig> for Keep {
     fn from(keep: KeepConfig) -> Self {
         Self { age: keep.age.map(Span::duration), bytes: keep.bytes.map(Size::bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::super::{Overrides, parse};
+    use super::*;
+
+    fn keep(rows: &str) -> Result<KeepPolicy, String> {
+        let text = format!("[retention]\nrows = {{ {rows} }}\n");
+        parse(Some((&text, Path::new("m.toml"))), &BTreeMap::new(), &Overrides::default())
+            .map(|config| config.embedded_options().delivery.filing.keep)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rows_leave_when_it_is_asked_for() {
+        assert_eq!(keep(""), Ok(KeepPolicy::default()));
+        let age = Some(Duration::from_secs(365 * 86_400));
+        assert_eq!(keep("age = \"365d\""), Ok(KeepPolicy { age, bytes: None }));
+        let both = KeepPolicy { age: age.map(|age| age / 365), bytes: Some(20 << 30) };
+        assert_eq!(keep("age = \"1d\", bytes = \"20GiB\""), Ok(both));
+    }
+
+    #[test]
+    fn rows_on_aws_are_the_bucket_s_to_remove() {
+        let text = "backend = \"aws\"\nretention.rows.age = \"7d\"\n";
+        let read =
+            parse(Some((text, Path::new("m.toml"))), &BTreeMap::new(), &Overrides::default());
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("key \"retention.rows\"") && error.contains("rows_days"), "{error}");
     }
 }

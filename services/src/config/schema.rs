@@ -435,6 +435,8 @@ impl Default for DeliveryConfig {
 pub struct RetentionConfig {
     /// The objects with the frames of bundles.
     pub objects: KeepConfig,
+    /// The table's filed rows, by hours of delivery.
+    pub rows: KeepConfig,
 }
 
 /// How much of a kind is kept. With both bounds, what either lets go goes.

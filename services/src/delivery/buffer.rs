@@ -210,6 +210,23 @@ pub(super) fn batch_rows(
     Ok(Some(Chunk { rows, last }))
 }
 
+/// Calls `with` for each buffered row that can be read, one at a time.
+pub(super) fn each_row(
+    database: &Database,
+    mut with: impl FnMut(DetectionRow),
+) -> Result<(), PortError> {
+    database.read("read", |transaction| {
+        let mut select = transaction.prepare("SELECT body FROM rows")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Ok(row) = parse(row.get_ref(0)?.as_bytes()?) {
+                with(row);
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Reads a row as it was accepted.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! Text is UTF-8, counts and offsets are signed (Athena knows no unsigned integers), times are microseconds UTC.
 //! The partition columns `dt` and `hour` are not in the files: their path tells them.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -63,6 +64,11 @@ impl Hour {
         Some(Self(start.as_second().div_euclid(3_600)))
     }
 
+    /// When it begins.
+    pub fn begin(self) -> CaptureTime {
+        CaptureTime(self.0.saturating_mul(3_600_000_000))
+    }
+
     /// The day, `YYYY-MM-DD`.
     pub fn dt(self) -> String {
         self.text(0..10)
@@ -77,6 +83,13 @@ impl Hour {
         let start = self.0.checked_mul(3_600).map(jiff::Timestamp::from_second);
         let start = start.and_then(Result::ok).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         start.to_string()[range].to_owned()
+    }
+}
+
+/// `2026-11-21 12:00 UTC`, its begin.
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}:00 UTC", self.dt(), self.hour())
     }
 }
 

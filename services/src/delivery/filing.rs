@@ -13,11 +13,13 @@
 //! the batch draws another name. What lists the table by the buffer ([`snapshot`](super::snapshot())) sees a row once
 //! at any moment.
 //!
-//! Beside that the files are tended: those of past hours are put [together](compaction), and those that have left the table
-//! are [removed](sweep).
+//! Beside that the files are tended: the oldest hours [leave](retention) when they are due, the files of other past hours
+//! are put [together](compaction), and those that have left the table are [removed](sweep).
 
 mod compaction;
+mod retention;
 mod sweep;
+mod tally;
 mod work;
 
 use std::convert::Infallible;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::retention::KeepPolicy;
 use self::work::Work;
 use super::buffer::OpenHour;
 use super::lock::FilingLock;
@@ -45,7 +48,7 @@ const LAST_PASS: Duration = Duration::from_secs(3);
 /// How often it is looked at, at least, when filing fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// When rows become a file.
+/// When rows become a file, and when they leave the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilingPolicy {
     /// Rows are filed, the oldest hour's first, while those of all hours are this many bytes as JSON.
@@ -54,11 +57,18 @@ pub struct FilingPolicy {
     pub max_rows: u32,
     /// An hour's rows are filed when the oldest has waited this long.
     pub max_age: Duration,
+    /// How much of what is filed is kept.
+    pub keep: KeepPolicy,
 }
 
 impl Default for FilingPolicy {
     fn default() -> Self {
-        Self { max_bytes: 8 * 1_024 * 1_024, max_rows: 100_000, max_age: Duration::from_secs(300) }
+        Self {
+            max_bytes: 8 * 1_024 * 1_024,
+            max_rows: 100_000,
+            max_age: Duration::from_secs(300),
+            keep: KeepPolicy::default(),
+        }
     }
 }
 
@@ -88,6 +98,8 @@ pub struct Tended {
     pub made: u64,
     /// Files that left the table with that: their rows are in the files that were made.
     pub left: u64,
+    /// Files that left the table with their time.
+    pub retired: u64,
     /// Files that had left, and are removed.
     pub removed: u64,
 }
@@ -150,13 +162,8 @@ impl Filer {
         loop {
             match self.tend().await {
                 Ok(done) if done == Tended::default() => {}
-                Ok(Tended { made, left, removed }) => {
-                    tracing::info!(
-                        made,
-                        left,
-                        removed,
-                        "put files of hours that are over together"
-                    );
+                Ok(Tended { made, left, retired, removed }) => {
+                    tracing::info!(made, left, retired, removed, "tended the files of rows");
                 }
                 Err(error) => tracing::warn!(%error, "tending the files of rows failed"),
             }
@@ -164,17 +171,22 @@ impl Filer {
         }
     }
 
-    /// Puts the small files of hours that are over together, and removes files that have left the table and that nobody
-    /// reads. Leaves off between two files while another process files, and soon after this is dropped.
+    /// Has the oldest hours leave that are due, puts the small files of other hours that are over together, and removes files
+    /// that have left the table and that nobody reads. Leaves off between two files while another process files, and soon after this is dropped.
     ///
     /// # Errors
-    /// When a file cannot be written or removed; every row is in the table as before.
+    /// When a file cannot be written or removed; every row that is kept is in the table as before.
     pub async fn tend(&self) -> Result<Tended, PortError> {
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
         self.blocking(move |work| {
             let mut done = Tended::default();
             while let Some(_lock) = FilingLock::try_take(&work.table)? {
+                if let Some(left) = work.retire_some(&stop)? {
+                    done.retired += left.files;
+                    done.removed += work.sweep()?;
+                    continue;
+                }
                 let left = work.compact_one(&stop)?;
                 done.removed += work.sweep()?;
                 if left == 0 {

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Transaction;
 
 use super::list;
+use super::retired::{self, Retired};
 use super::schema::FORMAT;
 use super::untouched;
 use crate::durable;
@@ -17,6 +18,8 @@ use crate::time::CaptureTime;
 pub struct Gone {
     /// Those that could not be read, oldest finding first.
     pub losses: Vec<Loss>,
+    /// Those that left with their time; none when that is not asked for, and never was.
+    pub retired: Option<Retired>,
 }
 
 /// Rows that could not be read, and were set aside.
@@ -52,7 +55,7 @@ pub fn gone(buffer: &Path) -> Result<Gone, PortError> {
         if list::is_version_1(transaction)? {
             return Ok(Gone::default());
         }
-        Ok(Gone { losses: losses(transaction)? })
+        Ok(Gone { losses: losses(transaction)?, retired: retired::read(transaction)? })
     })
 }
 

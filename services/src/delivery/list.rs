@@ -87,6 +87,20 @@ pub(super) fn leave(
     Ok(())
 }
 
+/// Has a file leave that may be in no list.
+pub(super) fn leave_unlisted(
+    transaction: &Transaction<'_>,
+    path: &str,
+    now: CaptureTime,
+) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO files (path, rows, bytes, filed_at) VALUES (?1, 0, 0, ?2)
+         ON CONFLICT (path) DO NOTHING",
+        (path, now.0),
+    )?;
+    leave(transaction, path, now)
+}
+
 /// The files that have left and are not forgotten, by name.
 pub(super) fn left(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
     transaction

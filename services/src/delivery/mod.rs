@@ -23,6 +23,7 @@ mod packing;
 mod parquet;
 mod readers;
 mod repair;
+mod retired;
 mod schema;
 mod snapshot;
 mod sqlite;
@@ -37,11 +38,12 @@ use crate::message::DetectionRow;
 
 pub use buffer::buffer_path;
 pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
-pub use filing::{Filed, Filer, FilingPolicy, Tended};
+pub use filing::{Filed, Filer, FilingPolicy, KeepPolicy, Tended};
 pub use firehose::FirehoseStream;
 pub use gone::{Gone, Loss, gone};
 pub use readers::Reading;
 pub use repair::{Relisted, Repaired, repair};
+pub use retired::{FramesOf, Retired, RetiredFrames};
 pub use snapshot::{Gap, ListedFile, Snapshot, snapshot};
 pub use sqlite::{BufferedDelivery, DeliveryOptions};
 

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
+use parquet::file::statistics::Statistics;
 
 use super::columns::arrow_schema;
 use crate::error::{ErrorKind, PortError};
@@ -101,6 +102,30 @@ impl PartReader {
         self.bytes
     }
 
+    /// What the file's rows lie between; none where it does not tell.
+    pub(super) fn bounds(&self) -> Option<Bounds> {
+        let groups = self.builder.metadata().row_groups();
+        groups.iter().map(Bounds::of).reduce(|all, group| Some(all?.and(&group?))).flatten()
+    }
+
+    /// The columns that tell frames apart, of the rows that may lie between bounds, or of all; up to `most` at a time.
+    pub(super) fn frames(
+        mut self,
+        bounds: Option<&Bounds>,
+        most: usize,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, PortError>>, PortError> {
+        let columns = ["stream", "epoch", "seq", "model"];
+        let mask = ProjectionMask::columns(self.builder.parquet_schema(), columns);
+        let groups = self.builder.metadata().row_groups().iter().enumerate();
+        let meets = |group: &RowGroupMetaData| match (bounds, Bounds::of(group)) {
+            (Some(bounds), Some(group)) => bounds.meets(&group),
+            _ => true,
+        };
+        let groups = groups.filter(|(_, group)| meets(group)).map(|(index, _)| index).collect();
+        self.builder = self.builder.with_projection(mask).with_row_groups(groups);
+        self.batches(most)
+    }
+
     /// The rows, up to `most` at a time.
     pub(super) fn batches(
         self,
@@ -110,6 +135,38 @@ impl PartReader {
         let reader = builder.with_batch_size(most).build();
         let reader = reader.map_err(|error| unreadable(&attempt, error))?;
         Ok(reader.map(move |batch| batch.map_err(|error| unreadable(&attempt, error.into()))))
+    }
+}
+
+/// What rows lie between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    epoch: [i64; 2],
+    captured_at: [i64; 2],
+}
+
+impl Bounds {
+    fn of(group: &RowGroupMetaData) -> Option<Self> {
+        let column = |name| match group.column(arrow_schema().index_of(name).ok()?).statistics()? {
+            Statistics::Int64(values) => Some([*values.min_opt()?, *values.max_opt()?]),
+            _ => None,
+        };
+        Some(Self { epoch: column("epoch")?, captured_at: column("captured_at")? })
+    }
+
+    /// What these rows and others lie between.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        let both = |[a, b]: [i64; 2], [c, d]: [i64; 2]| [a.min(c), b.max(d)];
+        Self {
+            epoch: both(self.epoch, other.epoch),
+            captured_at: both(self.captured_at, other.captured_at),
+        }
+    }
+
+    /// Tells whether rows of one frame may lie in both.
+    fn meets(&self, other: &Self) -> bool {
+        let meet = |[a, b]: [i64; 2], [c, d]: [i64; 2]| a <= d && c <= b;
+        meet(self.epoch, other.epoch) && meet(self.captured_at, other.captured_at)
     }
 }
 

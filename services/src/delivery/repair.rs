@@ -14,6 +14,7 @@ use super::gone::Loss;
 use super::list::{self, FiledPart};
 use super::lock::FilingLock;
 use super::parquet::PartReader;
+use super::retired;
 use super::schema::FORMAT;
 use crate::durable;
 use crate::error::{ErrorKind, PortError};
@@ -57,6 +58,7 @@ pub fn repair(table: &Path, now: CaptureTime) -> Result<Repaired, PortError> {
     let _lock = FilingLock::take(table)?;
     let made_buffer = remove_empty(&buffer_path(table))?;
     let database = Database::open(&buffer_path(table), &FORMAT)?;
+    retired::even_out(&database, table, now)?;
     let mut done = Repaired { made_buffer, ..Repaired::default() };
     let repair = Repair { table, now, seen: look(table, &database, &mut done)?, database };
     repair.take_out(&mut done)?;
@@ -206,12 +208,7 @@ impl Repair<'_> {
         let mut seen = self.seen.keys().filter(|path| replaced.contains(path.as_str()));
         seen.try_for_each(|path| {
             self.database.write("take a file out of", |transaction| {
-                transaction.execute(
-                    "INSERT INTO files (path, rows, bytes, filed_at) VALUES (?1, 0, 0, ?2)
-                     ON CONFLICT (path) DO NOTHING",
-                    (path, self.now.0),
-                )?;
-                list::leave(transaction, path, self.now)
+                list::leave_unlisted(transaction, path, self.now)
             })
         })
     }

@@ -5,7 +5,7 @@ use crate::sqlite::Format;
 pub(super) static FORMAT: Format = Format {
     what: "table buffer",
     application_id: 0x4d52_5442, // "MRTB"
-    version: 2,
+    version: 3,
     schema: "
         CREATE TABLE rows (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -78,8 +78,15 @@ pub(super) static FORMAT: Format = Format {
             frames INTEGER NOT NULL,
             PRIMARY KEY (stream, epoch, model)
         ) STRICT, WITHOUT ROWID;
+
+        -- How often hours left with their time, and the newest of them; no row before the first.
+        CREATE TABLE boundary (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            steps INTEGER NOT NULL,
+            last_hour INTEGER NOT NULL
+        ) STRICT;
     ",
-    upgrades: &[FROM_1],
+    upgrades: &[FROM_1, FROM_2],
 };
 
 /// Version 1 named a file by when its buffer was made and by its batch's number; what is sealed keeps that name.
@@ -121,14 +128,23 @@ const FROM_1: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 2 had no boundary, and nothing left it with its time.
+const FROM_2: &str = "
+    CREATE TABLE boundary (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        steps INTEGER NOT NULL,
+        last_hour INTEGER NOT NULL
+    ) STRICT;
+";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
-    use crate::delivery::buffer;
     use crate::delivery::tests::{frame_ids, row};
+    use crate::delivery::{Gone, buffer, gone};
     use crate::sqlite::Database;
 
     /// What a version 1 buffer was filled with.
@@ -138,6 +154,8 @@ mod tests {
         upgrades: &[],
         ..FORMAT
     };
+
+    static VERSION_2: Format = Format { version: 2, upgrades: &[FROM_1], ..FORMAT };
 
     /// The columns of each table.
     fn columns(database: &Database) -> BTreeMap<String, String> {
@@ -172,6 +190,8 @@ mod tests {
         old_buffer(table.path());
         assert_eq!(frame_ids(table.path()).len(), 3, "a reader upgrades nothing");
         let path = buffer::buffer_path(table.path());
+        drop(Database::open(&path, &VERSION_2).unwrap());
+        assert_eq!(gone(&path).unwrap(), Gone::default(), "nothing left it with its time");
         let upgraded = Database::open(&path, &FORMAT).unwrap();
         let batch = buffer::sealed(&upgraded).unwrap().unwrap();
         assert!(batch.path().ends_with("/part-1795262000000-0000000007.parquet"), "{batch:?}");

@@ -58,8 +58,7 @@ pub struct Gap {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, hour, rows, reason } = self;
-        let hour =
-            hour.map_or_else(String::new, |hour| format!(", {} {}:00 UTC", hour.dt(), hour.hour()));
+        let hour = hour.map_or_else(String::new, |hour| format!(", {hour}"));
         write!(f, "up to {rows} rows of {file:?}{hour}: {reason}")
     }
 }

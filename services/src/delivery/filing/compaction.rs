@@ -12,10 +12,6 @@
 //! once at any moment; whoever reads the folder itself sees rows twice from the third step on until the old files are
 //! [swept](Work::sweep).
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::PoisonError;
-
 use tokio_util::sync::CancellationToken;
 
 use super::work::{CHUNK_ROWS, Work};
@@ -61,23 +57,8 @@ impl Work {
 
     /// Files of one hour that it is worth to put together.
     fn next(&self) -> Result<Option<(Hour, Vec<FiledPart>)>, PortError> {
-        let now = Hour::of(self.clock.now());
-        let (parts, open) = self.database.read("read", |transaction| {
-            Ok((list::parts(transaction)?, list::open_hours(transaction)?))
-        })?;
-        let unfit = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hours = BTreeMap::<Hour, Vec<FiledPart>>::new();
-        for part in parts.into_iter().filter(|part| !unfit.contains(&part.path)) {
-            let hour = Hour::of_path(Path::new(&part.path));
-            if let Some(hour) = hour.filter(|hour| *hour < now && !open.contains(hour)) {
-                hours.entry(hour).or_default().push(part);
-            }
-        }
+        let (hours, _) = self.closed_hours()?;
         Ok(hours.into_iter().find_map(|(hour, parts)| Some((hour, worth_it(parts)?))))
-    }
-
-    fn leave_alone(&self, path: String) {
-        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
     }
 
     /// Notes a file that is about to be made, and gives its path.

@@ -32,7 +32,12 @@ fn parts(table: &Path) -> usize {
 
 #[test]
 fn rows_are_due_by_size_count_or_age_and_not_before() {
-    let policy = FilingPolicy { max_bytes: 100, max_rows: 10, max_age: Duration::from_secs(60) };
+    let policy = FilingPolicy {
+        max_bytes: 100,
+        max_rows: 10,
+        max_age: Duration::from_secs(60),
+        ..FilingPolicy::default()
+    };
     let young = OpenHour { hour: Hour(0), rows: 9, bytes: 50, oldest: START };
     let now = CaptureTime(START.0 + 59_999_999);
     assert!(!policy.is_due(&young, 99, now));

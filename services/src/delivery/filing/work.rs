@@ -1,15 +1,15 @@
 //! The steps of filing, on one buffer. All of it blocks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Filed, FilingPolicy};
 use crate::clock::Clock;
 use crate::delivery::buffer::{self, Batch, Chunk, OpenHour};
 use crate::delivery::columns::{Hour, to_record_batch};
-use crate::delivery::list::{FiledPart, temporary};
+use crate::delivery::list::{self, FiledPart, temporary};
 use crate::delivery::parquet::{PartReader, PartWriter};
 use crate::delivery::readers::Turns;
 use crate::delivery::untouched;
@@ -20,6 +20,9 @@ use crate::sqlite::Database;
 /// Rows that are in memory at once.
 pub(super) const CHUNK_ROWS: u32 = 4_096;
 
+/// Files by the hour in which their rows were delivered.
+pub(super) type ByHour = BTreeMap<Hour, Vec<FiledPart>>;
+
 /// The filing of one buffer.
 #[derive(Debug)]
 pub(super) struct Work {
@@ -28,7 +31,7 @@ pub(super) struct Work {
     pub(super) policy: FilingPolicy,
     pub(super) clock: Clock,
     pub(super) turns: Mutex<Turns>,
-    /// Files that could not be read when they were to be put together with others.
+    /// Files that could not be read when they were to be put together with others, or to leave.
     pub(super) unfit: Mutex<BTreeSet<String>>,
     /// Whether the folder was looked through for files that the list does not know.
     pub(super) has_looked: AtomicBool,
@@ -161,6 +164,30 @@ impl Work {
             return Ok(None);
         }
         Ok(Some(FiledPart { path, rows, bytes }))
+    }
+
+    /// The files by hour, of hours that are over and of which every row is filed; and all others, but for those that
+    /// cannot be read.
+    pub(super) fn closed_hours(&self) -> Result<(ByHour, Vec<FiledPart>), PortError> {
+        let now = Hour::of(self.clock.now());
+        let (parts, open) = self.database.read("read", |transaction| {
+            Ok((list::parts(transaction)?, list::open_hours(transaction)?))
+        })?;
+        let unfit = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut closed, mut others) = (ByHour::new(), Vec::new());
+        for part in parts.into_iter().filter(|part| !unfit.contains(&part.path)) {
+            let hour = Hour::of_path(Path::new(&part.path));
+            match hour.filter(|hour| *hour < now && !open.contains(hour)) {
+                Some(hour) => closed.entry(hour).or_default().push(part),
+                None => others.push(part),
+            }
+        }
+        Ok((closed, others))
+    }
+
+    /// Takes no file into account any more that could not be read.
+    pub(super) fn leave_alone(&self, path: String) {
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
     }
 
     /// Gives a written file its place, where nothing lies.

@@ -1,6 +1,7 @@
 //! Compaction beside readers, crashes and files that cannot be read.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;

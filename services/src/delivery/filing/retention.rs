@@ -1,0 +1,142 @@
+//! Retention: the oldest hours leave the table when they are older, or the table is larger, than it is to be.
+//!
+//! Hours leave whole, oldest first, and never one that is under way or of which a row is buffered. Four steps, each
+//! durable before the next begins:
+//!
+//! 1. count: the frames whose only rows are in these hours,
+//! 2. leave: one transaction adds them to what is retired, and the files leave,
+//! 3. copy: what is retired is written beside the buffer ([`retired`]),
+//! 4. [sweep](Work::sweep): the files are removed when nobody reads them.
+//!
+//! A crash before the second changes nothing; after it, the next pass goes on. A file that cannot be read is not counted
+//! and does not leave: it stays in the list, where queries and the audit name it, until somebody repairs the table.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::work::Work;
+use crate::delivery::columns::Hour;
+use crate::delivery::list::{self, FiledPart};
+use crate::delivery::retired::{self, RetiredFrames};
+use crate::error::PortError;
+use crate::time::CaptureTime;
+
+/// Hours leave together while their rows are not more than this.
+const STEP_ROWS: u64 = 1_000_000;
+
+/// How much of the table's filed rows is kept: either bound, both, or all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepPolicy {
+    /// An hour leaves when its end is as long ago.
+    pub age: Option<Duration>,
+    /// The oldest hour leaves while the table's files are more bytes than this.
+    pub bytes: Option<u64>,
+}
+
+impl KeepPolicy {
+    /// Tells whether the oldest hour is due, of `held` bytes in all.
+    fn is_due(&self, hour: Hour, held: u64, now: CaptureTime) -> bool {
+        let end = Hour(hour.0.saturating_add(1)).begin();
+        let age = u64::try_from(now.0.saturating_sub(end.0)).ok().map(Duration::from_micros);
+        self.age.is_some_and(|most| age.is_some_and(|age| age >= most))
+            || self.bytes.is_some_and(|most| held > most)
+    }
+}
+
+/// What left in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Rows of hours before this one.
+    pub(super) before: Hour,
+    pub(super) files: u64,
+    pub(super) rows: u64,
+    pub(super) frames: u64,
+}
+
+/// Hours that are due, and the rest of the table.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    pub(super) last: Option<Hour>,
+    pub(super) parts: Vec<FiledPart>,
+    pub(super) rows: u64,
+    pub(super) others: Vec<FiledPart>,
+}
+
+/// How the counting of frames ended.
+pub(super) enum Counted {
+    Whole(Vec<RetiredFrames>),
+    /// A file cannot be read: it stays as it is.
+    Unfit(String),
+    Stopped,
+}
+
+impl Work {
+    /// Has the oldest hours leave that are due; whoever calls holds the filing lock. Gives none when no hour is due, or
+    /// `stop` was cancelled before it was done.
+    pub(super) fn retire_some(&self, stop: &CancellationToken) -> Result<Option<Left>, PortError> {
+        retired::even_out(&self.database, &self.table, self.clock.now())?;
+        while let Some((last, due)) = self.due()? {
+            match self.count(&due, stop)? {
+                Counted::Whole(frames) => {
+                    let left = self.retire(last, &due, &frames)?;
+                    let Left { before, files, rows, frames } = left;
+                    tracing::info!(%before, files, rows, frames, "rows left the table with their time");
+                    retired::even_out(&self.database, &self.table, self.clock.now())?;
+                    return Ok(Some(left));
+                }
+                Counted::Unfit(path) => self.leave_alone(path),
+                Counted::Stopped => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The oldest hours, as many as leave together.
+    pub(super) fn due(&self) -> Result<Option<(Hour, Due)>, PortError> {
+        let keep = self.policy.keep;
+        if keep == KeepPolicy::default() {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let (mut closed, others) = self.closed_hours()?;
+        let bytes = |parts: &[FiledPart]| parts.iter().map(|part| part.bytes).sum::<u64>();
+        let mut held = bytes(&others) + closed.values().map(|parts| bytes(parts)).sum::<u64>();
+        let mut due = Due { others, ..Due::default() };
+        while let Some((hour, parts)) = closed.pop_first() {
+            let rows = due.rows + parts.iter().map(|part| part.rows).sum::<u64>();
+            if !keep.is_due(hour, held, now) || (due.last.is_some() && rows > STEP_ROWS) {
+                due.others.extend(parts);
+                break;
+            }
+            held -= bytes(&parts);
+            (due.last, due.rows) = (Some(hour), rows);
+            due.parts.extend(parts);
+        }
+        due.others.extend(closed.into_values().flatten());
+        Ok(due.last.map(|last| (last, due)))
+    }
+
+    /// Has files leave whose frames are counted, in one step.
+    pub(super) fn retire(
+        &self,
+        last: Hour,
+        due: &Due,
+        frames: &[RetiredFrames],
+    ) -> Result<Left, PortError> {
+        let now = self.clock.now();
+        self.database.write("retire rows of", |transaction| {
+            retired::add(transaction, last, frames)?;
+            due.parts.iter().try_for_each(|part| list::leave(transaction, &part.path, now))
+        })?;
+        Ok(Left {
+            before: Hour(last.0.saturating_add(1)),
+            files: due.parts.len() as u64,
+            rows: due.rows,
+            frames: frames.iter().map(|of| of.frames).sum(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
