@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod cost;
+pub mod pace;
 mod process;
 pub mod status;
 pub mod supervise;

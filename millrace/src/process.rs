@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::pace::{Boards, ModelPace, Watch};
 use crate::status::{self, StreamStatus};
 use crate::supervise;
 
@@ -42,6 +43,7 @@ pub struct Millrace {
     receiving: CancellationToken,
     telemetry_address: Option<SocketAddr>,
     view: View,
+    watch: Watch,
 }
 
 /// What can be seen of a running Millrace.
@@ -91,7 +93,12 @@ impl Millrace {
             telemetry.finish().await;
             ended
         });
-        Ok(Self { running, shutdown, receiving, telemetry_address, view })
+        let boards = Boards {
+            received: receiver.then(|| view.received.clone()),
+            inferred: workers.then(|| view.inferred.clone()),
+        };
+        let watch = Watch::start(&view.config, view.backend.ports.queues.clone(), boards);
+        Ok(Self { running, shutdown, receiving, telemetry_address, view, watch })
     }
 
     /// Where the rows and pictures lie.
@@ -123,6 +130,11 @@ impl Millrace {
     /// What every stream does at the moment.
     pub fn status(&self) -> Vec<StreamStatus> {
         status::combine(&self.view.received.snapshot(), &self.view.inferred.snapshot())
+    }
+
+    /// How each model keeps up with its streams, as it was seen last: a second ago, ten where queues are elsewhere.
+    pub fn models(&self) -> Vec<ModelPace> {
+        self.watch.paces()
     }
 
     /// Waits for the end: told so by the token, or because finite sources have ended and all is delivered.

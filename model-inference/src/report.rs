@@ -25,14 +25,12 @@ impl Part for StatusBoard {
 }
 
 fn state(name: &ModelName, status: &ModelStatus) -> State {
-    let (words, verdict) = match (&status.state, &status.trouble) {
-        (ModelState::Loading, _) => ("is being loaded".to_owned(), Verdict::Unready),
-        (ModelState::Failed(why), _) => (why.clone(), Verdict::Unready),
-        (ModelState::Stopped, _) => ("stopped".to_owned(), Verdict::Broken),
-        (ModelState::Ready, Some(trouble)) => (format!("waits: {trouble}"), Verdict::Unready),
-        (ModelState::Ready, None) => ("ready".to_owned(), Verdict::Good),
+    let verdict = match (&status.state, &status.trouble) {
+        (ModelState::Stopped, _) => Verdict::Broken,
+        (ModelState::Ready, None) => Verdict::Good,
+        (ModelState::Loading | ModelState::Failed(_) | ModelState::Ready, _) => Verdict::Unready,
     };
-    State { kind: "models", name: name.to_string(), words, verdict }
+    State { kind: "models", name: name.to_string(), words: status.words(), verdict }
 }
 
 /// What became of the frames taken, of all streams together: a worker may serve thousands.
@@ -53,6 +51,11 @@ fn write_frames(page: &mut Page<'_>, models: &Models) -> fmt::Result {
         "latency_seconds",
         "From capture to answer",
         models.iter().map(|(model, status)| (labels(model), &status.latency)),
+    )?;
+    page.histogram(
+        "work_seconds",
+        "Fetch, decode and run of a frame, without what it waited for",
+        models.iter().map(|(model, status)| (labels(model), &status.work)),
     )
 }
 

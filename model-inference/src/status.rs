@@ -25,6 +25,8 @@ pub struct ModelStatus {
     pub trouble: Option<String>,
     /// Messages leased and not done with.
     pub in_flight: u64,
+    /// Messages all of whose rows were accepted.
+    pub answered: u64,
     /// Messages that went to the dead letters.
     pub buried: u64,
     /// Messages given back to be tried again.
@@ -33,8 +35,23 @@ pub struct ModelStatus {
     pub lost_leases: u64,
     /// Capture to answer, of all streams.
     pub latency: Histogram,
+    /// Fetch, decode and run of each frame, of all streams, without what it waited for.
+    pub work: Histogram,
     /// Counts per stream.
     pub streams: BTreeMap<StreamId, StreamCounts>,
+}
+
+impl ModelStatus {
+    /// What they are doing, in words.
+    pub fn words(&self) -> String {
+        match (&self.state, &self.trouble) {
+            (ModelState::Loading, _) => "is being loaded".to_owned(),
+            (ModelState::Failed(why), _) => why.clone(),
+            (ModelState::Stopped, _) => "stopped".to_owned(),
+            (ModelState::Ready, Some(trouble)) => format!("waits: {trouble}"),
+            (ModelState::Ready, None) => "ready".to_owned(),
+        }
+    }
 }
 
 /// What a model's workers are doing.

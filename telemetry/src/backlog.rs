@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::future::join_all;
 use services::queue::Depth;
-use services::{ModelName, Ports, WorkQueue};
+use services::{Clock, ModelName, Ports, WorkQueue};
 
 use crate::health::{State, Verdict};
 use crate::metrics::{Page, value};
@@ -75,7 +75,16 @@ impl Part for Queues {
         };
         page.gauge("queue_ready", "Messages that can be received", each(|depth| depth.ready))?;
         page.gauge("queue_leased", "Messages that a worker holds", each(|depth| depth.leased))?;
-        page.gauge("queue_dead", "Dead letters", each(|depth| depth.dead))
+        page.gauge("queue_dead", "Dead letters", each(|depth| depth.dead))?;
+        let now = Clock::system().now();
+        let age = |depth: Depth| {
+            Some(value(depth.oldest_sent_at?.millis_until(now).max(0).cast_unsigned()) / 1_000.0)
+        };
+        page.gauge(
+            "queue_oldest_seconds",
+            "Age of the oldest message that is not dead, none when there is none or it is not known",
+            known.iter().filter_map(|(model, depth)| Some((labels(model), age(*depth)?))),
+        )
     }
 }
 
@@ -92,7 +101,7 @@ async fn ask(queue: &WorkQueue) -> Result<Depth, String> {
 
 fn state((model, depth): (ModelName, Result<Depth, String>)) -> State {
     let (words, verdict) = match depth {
-        Ok(Depth { ready, leased, dead }) => {
+        Ok(Depth { ready, leased, dead, .. }) => {
             (format!("{ready} ready, {leased} leased, {dead} dead"), Verdict::Good)
         }
         Err(cause) => (format!("is away: {cause}"), Verdict::Unready),

@@ -69,13 +69,13 @@ impl Page<'_> {
         samples: impl IntoIterator<Item = (Labels<'s>, &'s Histogram)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, Histogram { counts, sum }) in samples {
+        for (labels, histogram) in samples {
             let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-            let count = counts.iter().sum();
+            let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts).collect();
+            let (sum, count) = (histogram.sum, histogram.count());
             family
                 .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(*sum, count, &buckets, None)?;
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
     }
@@ -98,6 +98,16 @@ impl Histogram {
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         self.counts[bucket] += 1;
         self.sum += seconds;
+    }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The seconds of all together.
+    pub fn sum(&self) -> f64 {
+        self.sum
     }
 }
 

@@ -11,7 +11,7 @@ use crate::screen::Screen;
 /// When a part of it failed that the others cannot do without.
 pub(crate) async fn attend(mut millrace: Millrace, screen: &mut Screen) -> anyhow::Result<()> {
     let result = watch(&mut millrace, screen).await;
-    screen.finish(&millrace.status());
+    screen.finish(&millrace.status(), &millrace.models());
     result
 }
 
@@ -27,6 +27,6 @@ pub(crate) async fn watch(millrace: &mut Millrace, screen: &mut Screen) -> anyho
             ended = millrace.ended() => return ended,
             () = tokio::time::sleep(screen.period()) => {}
         }
-        screen.show(&millrace.status());
+        screen.show(&millrace.status(), &millrace.models());
     }
 }

@@ -65,13 +65,13 @@ async fn watch(millrace: &mut Millrace, screen: &mut Screen) -> anyhow::Result<(
         tokio::select! {
             biased;
             ended = millrace.ended() => {
-                screen.finish(&millrace.status());
+                screen.finish(&millrace.status(), &millrace.models());
                 return ended;
             }
             () = sleep(screen.period()) => {}
         }
         let status = millrace.status();
-        screen.show(&status);
+        screen.show(&status, &millrace.models());
         let inferred: u64 = status.iter().map(|status| status.inferred).sum();
         if !is_answered && inferred >= FIRST_FRAMES {
             is_answered = true;

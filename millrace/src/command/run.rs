@@ -30,7 +30,7 @@ pub(crate) async fn run(mut args: RunArgs, mut screen: Screen) -> anyhow::Result
     let ended = watch(&mut millrace, &mut screen).await;
     // A failure is said once, at the end.
     let status = if ended.is_ok() { millrace.status() } else { Vec::new() };
-    screen.finish(&status);
+    screen.finish(&status, &[]);
     let account = job.account()?;
     if ended.is_ok() || account.taken > 0 {
         query::answer(&job.folder, &sql, args.format, &mut io::stdout()).await?;

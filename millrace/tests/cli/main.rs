@@ -9,6 +9,7 @@ mod finite;
 mod help;
 mod mistakes;
 mod objects;
+mod pace;
 mod query;
 mod retention;
 mod running;

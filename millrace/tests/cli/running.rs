@@ -42,6 +42,14 @@ impl Running {
         }
     }
 
+    /// Waits for a line that has this in it.
+    pub(crate) fn line(&self, part: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        let left = || end.saturating_duration_since(Instant::now());
+        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(left()).ok());
+        lines.find(|line| line.contains(part)).unwrap_or_else(|| panic!("no line with {part:?}"))
+    }
+
     /// Where it serves health and metrics.
     pub(crate) fn address(&self) -> String {
         self.event("health and metrics are served")["address"].as_str().unwrap().to_owned()

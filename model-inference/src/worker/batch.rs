@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use media::RgbImage;
 use services::feed::FrameResult;
@@ -14,7 +15,7 @@ use services::{
 };
 use telemetry::trace::{self, Span};
 
-use super::pool::Pool;
+use super::pool::{Pool, Ran};
 use crate::deliver::deliver;
 use crate::model::Model;
 use crate::receive::{self, FetchedPayload, FrameError};
@@ -66,6 +67,15 @@ struct Answered<'a> {
     entry: &'a FrameEntry,
     answer: Answer,
     at: CaptureTime,
+    /// Fetch, decode and run, without what was waited for.
+    worked: Duration,
+}
+
+/// What is to be delivered about a frame.
+#[derive(Debug)]
+struct Due {
+    rows: Vec<DetectionRow>,
+    worked: Duration,
 }
 
 impl BatchWorker {
@@ -100,40 +110,47 @@ impl BatchWorker {
         span: &Span,
         begun: &Arc<AtomicBool>,
     ) -> Vec<Answered<'a>> {
+        let began = Instant::now();
         let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
         let fetched = trace::inside(span, "fetch", fetching).await;
         self.clear_trouble();
-        let fetched = fetched.map_err(|error| error.to_string());
+        let (fetched, fetch) = (fetched.map_err(|error| error.to_string()), began.elapsed());
         let mut answers = Vec::new();
         for window in batch.frames.chunks(batch.window.max(1) as usize) {
             let Some(entry) = window.last() else { continue };
-            let answer = match &fetched {
+            let (answer, work) = match &fetched {
                 _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
-                    Answer::Late
+                    (Answer::Late, Duration::ZERO)
                 }
                 Ok(payload) => self.answer(window, payload, span, begun).await,
-                Err(reason) => Answer::Failed(reason.clone()),
+                Err(reason) => (Answer::Failed(reason.clone()), Duration::ZERO),
             };
-            answers.push(Answered { entry, answer, at: self.clock.now() });
+            answers.push(Answered { entry, answer, at: self.clock.now(), worked: fetch + work });
         }
         answers
     }
 
+    /// The answer, and how long it was worked for.
     async fn answer(
         &self,
         window: &[FrameEntry],
         payload: &FetchedPayload,
         span: &Span,
         begun: &Arc<AtomicBool>,
-    ) -> Answer {
-        match trace::inside(span, "decode", self.decode(window, payload)).await {
-            Ok(pictures) => {
-                match trace::inside(span, "run", self.pool.run(pictures, begun)).await {
-                    Ok(detections) => Answer::Found(detections),
-                    Err(error) => Answer::Failed(error.to_string()),
-                }
+    ) -> (Answer, Duration) {
+        let began = Instant::now();
+        let decoded = trace::inside(span, "decode", self.decode(window, payload)).await;
+        let decode = began.elapsed();
+        let pictures = match decoded {
+            Ok(pictures) => pictures,
+            Err(reason) => return (Answer::Failed(reason), decode),
+        };
+        match trace::inside(span, "run", self.pool.run(pictures, begun)).await {
+            Ok(Ran { found: Ok(detections), took }) => (Answer::Found(detections), decode + took),
+            Ok(Ran { found: Err(error), took }) => {
+                (Answer::Failed(error.to_string()), decode + took)
             }
-            Err(reason) => Answer::Failed(reason),
+            Err(error) => (Answer::Failed(error.to_string()), decode),
         }
     }
 
@@ -156,12 +173,7 @@ impl BatchWorker {
     }
 
     /// The rows of each frame that has some to deliver on this try.
-    fn results(
-        &self,
-        batch: &FrameBatch,
-        answers: &[Answered<'_>],
-        is_last_try: bool,
-    ) -> Vec<Vec<DetectionRow>> {
+    fn results(&self, batch: &FrameBatch, answers: &[Answered<'_>], is_last_try: bool) -> Vec<Due> {
         let object_uri = match &batch.payload {
             Payload::Object(object) => Some(self.ports.bucket.object_uri(&object.key)),
             Payload::Inline(_) => None,
@@ -170,21 +182,18 @@ impl BatchWorker {
         let maker = RowMaker { batch, model_version, object_uri, worker };
         let due =
             answers.iter().filter(|run| is_last_try || !matches!(run.answer, Answer::Failed(_)));
-        due.map(|run| maker.rows(run.entry, &run.answer, run.at)).collect()
+        due.map(|run| Due { rows: maker.rows(run.entry, &run.answer, run.at), worked: run.worked })
+            .collect()
     }
 
-    async fn deliver(
-        &self,
-        batch: &FrameBatch,
-        results: Vec<Vec<DetectionRow>>,
-    ) -> Result<(), PortError> {
-        let rows: Vec<DetectionRow> = results.iter().flatten().cloned().collect();
+    async fn deliver(&self, batch: &FrameBatch, results: Vec<Due>) -> Result<(), PortError> {
+        let rows: Vec<DetectionRow> = results.iter().flat_map(|due| &due.rows).cloned().collect();
         let delivered =
             deliver(self.ports.delivery.as_ref(), rows, |error| self.trouble(error)).await;
         self.clear_trouble();
         delivered?;
         self.count(batch, &results);
-        for rows in results {
+        for Due { rows, .. } in results {
             let result = FrameResult { rows, reply_to: batch.reply_to.clone() };
             if let Err(error) = self.ports.feed.publish(Arc::new(result)).await {
                 tracing::debug!(%error, "result not published");
@@ -193,11 +202,11 @@ impl BatchWorker {
         Ok(())
     }
 
-    fn count(&self, batch: &FrameBatch, results: &[Vec<DetectionRow>]) {
+    fn count(&self, batch: &FrameBatch, results: &[Due]) {
         self.board.update(&self.model.name, |model| {
-            let ModelStatus { streams, latency, .. } = model;
+            let ModelStatus { streams, latency, work, .. } = model;
             let counts = streams.entry(batch.stream.clone()).or_default();
-            for rows in results {
+            for Due { rows, worked } in results {
                 counts.rows += rows.len() as u64;
                 match rows.first() {
                     Some(row) if row.status == Status::Error => counts.errors += 1,
@@ -208,6 +217,7 @@ impl BatchWorker {
                             tracing::warn!(stream = %batch.stream, model = %batch.model, "{skew}");
                         }
                         latency.record(seconds(row.latency_ms));
+                        work.record(worked.as_secs_f64());
                     }
                     None => {}
                 }

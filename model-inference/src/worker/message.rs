@@ -139,7 +139,8 @@ impl MessageTask {
     fn note(&self, ending: &Ending) {
         let model = &self.batches.model.name;
         match ending {
-            Ending::Acknowledge | Ending::Release(None) => {}
+            Ending::Acknowledge => self.count(|model| model.answered += 1),
+            Ending::Release(None) => {}
             Ending::Release(Some(reason)) => {
                 tracing::warn!(%model, receives = self.message.receives, reason, "batch failed, tried again");
                 self.count(|model| model.retried += 1);

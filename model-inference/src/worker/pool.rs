@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use media::RgbImage;
@@ -21,7 +22,15 @@ pub(crate) struct Pool {
 struct Job {
     pictures: Vec<RgbImage>,
     begun: Arc<AtomicBool>,
-    reply: oneshot::Sender<Result<Vec<Detection>, ModelError>>,
+    reply: oneshot::Sender<Ran>,
+}
+
+/// A run that ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) found: Result<Vec<Detection>, ModelError>,
+    /// How long it took, from its begin on its thread.
+    pub(crate) took: Duration,
 }
 
 impl Pool {
@@ -43,7 +52,7 @@ impl Pool {
     /// Runs the model on the pictures of one window; `begun` is set when the run begins.
     ///
     /// # Errors
-    /// When the run fails or panics.
+    /// When the threads have ended; what the run found has the errors of the run, a panic's too.
     ///
     /// # Cancel safety
     /// A run that nobody waits for any more is not begun.
@@ -51,12 +60,12 @@ impl Pool {
         &self,
         pictures: Vec<RgbImage>,
         begun: &Arc<AtomicBool>,
-    ) -> Result<Vec<Detection>, ModelError> {
+    ) -> Result<Ran, ModelError> {
         let ended = || ModelError::Run("the model's threads have ended".into());
         let (reply, answer) = oneshot::channel();
         let job = Job { pictures, begun: Arc::clone(begun), reply };
         self.jobs.send(job).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        answer.await.map_err(|_| ended())
     }
 }
 
@@ -70,8 +79,10 @@ fn serve(model: &Model, queue: &Mutex<mpsc::Receiver<Job>>) {
         }
         begun.store(true, Ordering::Relaxed);
         tracing::debug!(model = %model.name, "a run begins");
+        let began = Instant::now();
+        let found = run_once(model, &mut instance, &pictures);
         // Whoever asked may have gone away meanwhile.
-        let _ = reply.send(run_once(model, &mut instance, &pictures));
+        let _ = reply.send(Ran { found, took: began.elapsed() });
     }
 }
 
@@ -117,6 +128,10 @@ mod tests {
         }
     }
 
+    async fn run(pool: &Pool) -> Result<Vec<Detection>, ModelError> {
+        pool.run(vec![], &Arc::default()).await.unwrap().found
+    }
+
     #[tokio::test]
     async fn a_panic_while_an_instance_is_made_costs_one_run_and_no_thread() {
         let made = Arc::new(AtomicU32::new(0));
@@ -127,11 +142,11 @@ mod tests {
         };
         let model = Model::new(ModelName::new("fragile").unwrap(), "1", make).unwrap();
         let pool = Pool::start(&Arc::new(model), 1).unwrap();
-        let error = pool.run(vec![], &Arc::default()).await.unwrap_err().to_string();
+        let error = run(&pool).await.unwrap_err().to_string();
         assert!(
             error.starts_with("run model: it panicked: ") && error.contains("no memory for it")
         );
-        assert_eq!(pool.run(vec![], &Arc::default()).await.unwrap().len(), 1);
+        assert_eq!(run(&pool).await.unwrap().len(), 1);
     }
 
     #[tokio::test]
@@ -147,8 +162,7 @@ mod tests {
         let pool = Pool::start(&model, 1).unwrap();
         let mut runs = Vec::new();
         for _ in 0..4 {
-            let run = pool.run(vec![], &Arc::default()).await;
-            runs.push(run.map(|found| found[0].class_id).map_err(|e| e.to_string()));
+            runs.push(run(&pool).await.map(|found| found[0].class_id).map_err(|e| e.to_string()));
         }
         let panicked = Err("run model: it panicked: run 3 is too many".to_owned());
         assert_eq!(runs, [Ok(1), Ok(2), panicked, Ok(1)]);

@@ -117,6 +117,11 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
+    /// Whether frames come when their time has come: those of a file or scene that is read as fast as it goes do not.
+    pub fn is_timely(&self) -> bool {
+        self.paced || !["file:", "scene:"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
     /// The URL without what may be secret in it: `rtsp://***@host/path`.
     pub fn shown_url(&self) -> String {
         if self.url.starts_with("file:") || self.url.starts_with("scene:") {

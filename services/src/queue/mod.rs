@@ -35,6 +35,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::{ErrorKind, PortError};
+use crate::time::CaptureTime;
 
 pub use reader::{Held, QueueReader};
 pub use reopened::ReopenedQueue;
@@ -127,6 +128,8 @@ pub struct Depth {
     pub leased: u64,
     /// Dead letters.
     pub dead: u64,
+    /// When the oldest message that is not dead was sent, where the adapter can tell.
+    pub oldest_sent_at: Option<CaptureTime>,
 }
 
 impl Depth {
@@ -167,7 +170,7 @@ pub struct DeadLetter {
     /// How often it had been received.
     pub receives: u32,
     /// When it was given up, in UTC microseconds.
-    pub died_at: crate::CaptureTime,
+    pub died_at: CaptureTime,
 }
 
 /// Checks the number of a batch's entries, or of the messages asked for.

@@ -270,8 +270,8 @@ impl Queue for SqliteQueue {
 #[async_trait]
 impl Backlog for SqliteQueue {
     async fn depth(&self) -> Result<Depth, PortError> {
-        let QueueCounts { ready, leased, dead, .. } = self.counts().await?;
-        Ok(Depth { ready, leased, dead })
+        let QueueCounts { ready, leased, dead, oldest_sent_at, .. } = self.counts().await?;
+        Ok(Depth { ready, leased, dead, oldest_sent_at })
     }
 }
 

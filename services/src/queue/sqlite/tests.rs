@@ -80,6 +80,7 @@ async fn a_reader_sees_every_message_wherever_it_is() {
     let counts = reader.counts(clock.clock().now()).unwrap();
     assert_eq!((counts.ready, counts.leased, counts.dead, counts.bytes), (1, 1, 1, 15));
     assert_eq!(counts.oldest_sent_at, Some(CaptureTime(1_000_000)));
+    assert_eq!(queue.depth().await.unwrap().oldest_sent_at, counts.oldest_sent_at);
     assert_eq!(queue.counts().await.unwrap(), counts);
     let (mut live, mut dead) = (Vec::new(), Vec::new());
     reader

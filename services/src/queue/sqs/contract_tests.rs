@@ -94,7 +94,10 @@ async fn the_depth_counts_what_waits_what_is_leased_and_what_is_dead() {
     queue.send(&bodies).await.unwrap();
     let got = queue.receive(2, LEASE, WAIT).await.unwrap();
     queue.bury(&got[0].receipt, "not JSON").await.unwrap();
-    assert_eq!(queue.depth().await.unwrap(), Depth { ready: 1, leased: 1, dead: 1 });
+    assert_eq!(
+        queue.depth().await.unwrap(),
+        Depth { ready: 1, leased: 1, dead: 1, oldest_sent_at: None }
+    );
 }
 
 #[tokio::test]

@@ -340,6 +340,8 @@ impl Backlog for SqsQueue {
             ready: count(&source, 0) + count(&source, 1),
             leased: count(&source, 2),
             dead: (0..COUNTS.len()).map(|place| count(&dead, place)).sum(),
+            // ApproximateAgeOfOldestMessage is a metric of CloudWatch's and no attribute of a queue.
+            oldest_sent_at: None,
         })
     }
 
