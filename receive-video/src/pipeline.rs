@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use services::config::{Config, StreamConfig};
+use services::config::{Config, KeepConfig, StreamConfig};
 use services::{Account, Clock, DataFolder, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use crate::retry::{Panicked, Retry};
 use crate::source::{Address, SourceError};
 use crate::stage::{LaneConfig, Stage};
 use crate::status::{StatusBoard, StreamBoard, StreamState};
-use crate::store::{Shipper, Spool};
+use crate::store::{Shipper, Spool, SpoolOptions};
 use crate::stream::Receiver;
 
 /// How long after a shutdown bundles are still shipped; what is left stays in the spool.
@@ -48,6 +48,7 @@ pub async fn run(
             lanes: lanes(config, stream),
             retry: Retry::new(stream),
             bounds: config.receive.clone(),
+            accounts: config.retention.accounts,
             folder: DataFolder::new(&config.data),
             ports: ports.clone(),
             board: board.stream(id),
@@ -97,6 +98,7 @@ struct OneStream {
     lanes: Vec<LaneConfig>,
     retry: Retry,
     bounds: services::config::ReceiveConfig,
+    accounts: KeepConfig,
     folder: DataFolder,
     ports: Ports,
     board: StreamBoard,
@@ -198,12 +200,16 @@ impl OneStream {
     }
 
     async fn open_spool(&self) -> anyhow::Result<Arc<Spool>> {
-        let (folder, id, policy) =
-            (self.folder.clone(), self.id.clone(), self.config.spool_policy());
-        let bound = self.bounds.spool_bytes.bytes();
+        let (folder, id) = (self.folder.clone(), self.id.clone());
+        let options = SpoolOptions {
+            bound: self.bounds.spool_bytes.bytes(),
+            policy: self.config.spool_policy(),
+            accounts: self.accounts,
+            clock: Clock::system(),
+        };
         let served: Vec<ModelName> = self.ports.queues.keys().cloned().collect();
         let opened = tokio::task::spawn_blocking(move || {
-            let spool = Spool::open(&folder, &id, bound, policy)?;
+            let spool = Spool::open(&folder, &id, options)?;
             let frames = spool.keep_only(&served)?;
             if frames > 0 {
                 tracing::warn!(stream = %id, frames, "frames of models that are gone are given up");

@@ -12,6 +12,7 @@
 //! Frames whose rows left the table with their time are known by their number alone: so many, and no more, are taken to be
 //! answered that are in no other place.
 
+mod folded;
 mod gather;
 mod text;
 
@@ -23,6 +24,7 @@ use services::delivery::Hour;
 use services::{Account, CaptureTime, Epoch, MediaTime, ModelName, Seq, StreamId};
 use table::TimeRange;
 
+pub use folded::FoldedEpochs;
 pub use gather::{gather, gather_aws, letters};
 pub use text::{Grouping, write_text};
 
@@ -212,6 +214,8 @@ pub struct Equation {
     pub epoch: Epoch,
     /// The model.
     pub model: ModelName,
+    /// Whether it is about all earlier connections, too: their accounts are one sum.
+    pub folded: bool,
     /// The receiver's account: received, taken, skipped, undecodable, pending, shed.
     #[serde(flatten)]
     pub account: Account,
@@ -255,10 +259,14 @@ impl Books {
             && since.is_none_or(|since| self.end(key).is_none_or(|end| since <= end))
     }
 
+    /// Tells whether an account stands for all earlier epochs, too.
+    fn is_folded(&self, key: &Key) -> bool {
+        self.folded.get(&key.stream) == Some(&key.epoch)
+    }
+
     /// When the first of the epochs began that an account stands for, as far as is known.
     fn begin(&self, key: &Key) -> CaptureTime {
-        let is_folded = self.folded.get(&key.stream) == Some(&key.epoch);
-        if is_folded { Epoch(0).begin() } else { key.epoch.begin() }
+        if self.is_folded(key) { Epoch(0).begin() } else { key.epoch.begin() }
     }
 
     /// When an epoch ended, as far as the books tell; none while it goes on.
@@ -337,6 +345,7 @@ impl Books {
             stream: key.stream.clone(),
             epoch: key.epoch,
             model: key.model.clone(),
+            folded: self.is_folded(key),
             closes: account.closes() && account.taken == seen + retired,
             has_gap,
             account,

@@ -40,7 +40,8 @@ pub fn write_text(
         let frames: u64 = equations.iter().map(|equation| equation.retired).sum();
         writeln!(
             out,
-            "rows delivered before {before} left the table with their time: those of {frames} frames"
+            "rows delivered before {before} left the table with their time: those of {}",
+            counted(frames, "frame")
         )?;
     }
     let open = equations.iter().filter(|equation| !equation.closes).count();
@@ -84,20 +85,32 @@ fn groups(equations: &[Equation], grouping: Grouping) -> Vec<Sum> {
             summed.entry((&equation.stream, &equation.model)).or_default().push(equation);
         } else {
             let Equation { stream, model, epoch, .. } = equation;
-            let title = format!("stream {stream}, model {model}, epoch {epoch}");
+            let which = if equation.folded { "epochs up to" } else { "epoch" };
+            let title = format!("stream {stream}, model {model}, {which} {epoch}");
             let mut sum = Sum { title, ..Sum::default() };
             sum.add(equation);
             sums.push(sum);
         }
     }
     for ((stream, model), epochs) in summed {
-        let many = if epochs.len() == 1 { "" } else { "s" };
-        let title = format!("stream {stream}, model {model}, {} epoch{many}", epochs.len());
+        let title = format!("stream {stream}, model {model}, {}", counted(&epochs));
         let mut sum = Sum { title, ..Sum::default() };
         epochs.into_iter().for_each(|equation| sum.add(equation));
         sums.push(sum);
     }
     sums
+}
+
+/// How many epochs, in words.
+fn counted(equations: &[&Equation]) -> String {
+    let sum = equations.iter().find(|one| one.folded);
+    let apart = equations.len() - usize::from(sum.is_some());
+    let many = if apart == 1 { "" } else { "s" };
+    match sum {
+        None => format!("{apart} epoch{many}"),
+        Some(sum) if apart == 0 => format!("epochs up to {}", sum.epoch),
+        Some(sum) => format!("{apart} epoch{many} and those up to {}", sum.epoch),
+    }
 }
 
 fn write_group(sum: &Sum, out: &mut dyn Write) -> io::Result<()> {
@@ -152,6 +165,7 @@ mod tests {
             stream: "gate".parse().unwrap(),
             epoch: Epoch(epoch),
             model: "shapes".parse().unwrap(),
+            folded: epoch == 0,
             account,
             delivered,
             in_flight: 1,
@@ -189,6 +203,19 @@ mod tests {
         let text = text(&[equation(1, 8), equation(2, 8)], Grouping::Epochs);
         assert_eq!(text.matches("epoch 000000000000").count(), 2);
         assert!(text.ends_with("the loss equation closes\n"));
+    }
+
+    #[test]
+    fn epochs_that_have_one_account_together_are_named_by_their_last() {
+        let title = |equations: &[Equation], grouping| {
+            text(equations, grouping).lines().next().unwrap().to_owned()
+        };
+        let (sum, one) = (equation(0, 8), equation(1, 8));
+        let both = title(&[sum.clone(), one.clone()], Grouping::Streams);
+        assert_eq!(both, "stream gate, model shapes, 1 epoch and those up to 0000000000000");
+        let alone = "stream gate, model shapes, epochs up to 0000000000000";
+        assert_eq!(title(std::slice::from_ref(&sum), Grouping::Streams), alone);
+        assert_eq!(title(&[sum, one], Grouping::Epochs), alone);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use millrace::audit::{Books, Equation, Gap, Grouping, Removed, gather, gather_aws, write_text};
+use millrace::audit::{
+    Books, Equation, FoldedEpochs, Gap, Grouping, Removed, gather, gather_aws, write_text,
+};
 use serde::{Serialize, Serializer};
 use services::DataFolder;
 use services::config::Backend;
@@ -21,6 +23,7 @@ struct Report {
     #[serde(serialize_with = "in_utc")]
     retired_before: Option<Hour>,
     removed: Vec<Removed>,
+    folded: Vec<FoldedEpochs>,
     equations: Vec<Equation>,
 }
 
@@ -57,6 +60,7 @@ fn report(books: &Books) -> Report {
         gaps: books.gaps.clone(),
         retired_before: books.retired_before,
         removed: books.removed.clone(),
+        folded: books.folded_epochs(),
         equations,
     }
 }
@@ -67,6 +71,9 @@ fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result
     screen.print(&text)?;
     for Removed { words, .. } in &report.removed {
         screen.say(words)?;
+    }
+    for epochs in &report.folded {
+        screen.say(epochs.to_string())?;
     }
     if report.unreadable_messages > 0 {
         let count = report.unreadable_messages;

@@ -61,6 +61,28 @@ fn a_second_run_is_another_epoch() {
 }
 
 #[test]
+fn an_account_of_many_epochs_is_named_and_a_range_that_parts_it_too() {
+    let site = Site::new(JOB);
+    site.run(&["up"]).ok();
+    site.run(&["up"]).ok();
+    let spool = rusqlite::Connection::open(site.path("data/spool/gate.sqlite")).unwrap();
+    let first: i64 =
+        spool.query_row("SELECT min(epoch) FROM accounts", (), |row| row.get(0)).unwrap();
+    // As if it stood for those before as well.
+    spool.execute("UPDATE accounts SET closed = 2 WHERE epoch = ?", [first]).unwrap();
+    let named = format!("stream gate: the epochs up to {first}, which began at ");
+    let audit = site.run(&["audit"]).ok();
+    assert!(audit.contains(&format!(", 1 epoch and those up to {first}\n")), "{audit}");
+    assert!(audit.contains(&named) && !audit.contains("counted whole"), "{audit}");
+    let audit = site.run(&["audit", "--since", "1h"]).ok();
+    assert!(audit.contains(&named) && audit.contains("it is counted whole, though"), "{audit}");
+    let json = site.run(&["audit", "--since", "1h", "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["folded"][0]["is_parted"], true, "{json}");
+    assert_eq!(json["equations"][0]["folded"], true, "{json}");
+}
+
+#[test]
 fn receiver_and_workers_can_run_one_after_the_other() {
     let site = Site::new(JOB);
     site.run(&["receive", "--stream", "gate"]).ok();

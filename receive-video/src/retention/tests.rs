@@ -4,14 +4,14 @@ use std::fs;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use services::config::SpoolPolicy;
+use services::config::{KeepConfig, SpoolPolicy};
 use services::object_store::retention::Keep;
 use services::queue::Depth;
-use services::{EmbeddedOptions, ModelName, StreamId, WorkQueue, open_embedded};
+use services::{Clock, EmbeddedOptions, ModelName, StreamId, WorkQueue, open_embedded};
 use telemetry::metrics::text_of;
 
 use super::*;
-use crate::store::{Books, Spool, Stored, tests::bundle};
+use crate::store::{Books, Spool, SpoolOptions, Stored, tests::bundle};
 
 struct Site {
     backend: OpenBackend,
@@ -79,7 +79,13 @@ async fn what_a_message_a_lease_a_dead_letter_or_a_spool_names_stays() {
     let waiting = site.put("gate", 3, "shapes").await;
     site.send("shapes", &waiting).await;
     let stream = StreamId::new("gate").unwrap();
-    let spool = Spool::open(&site.backend.folder, &stream, 1 << 20, SpoolPolicy::Block).unwrap();
+    let options = SpoolOptions {
+        bound: 1 << 20,
+        policy: SpoolPolicy::Block,
+        accounts: KeepConfig::default(),
+        clock: Clock::system(),
+    };
+    let spool = Spool::open(&site.backend.folder, &stream, options).unwrap();
     assert_eq!(spool.commit(&bundle(4), &Books::default()).unwrap(), Stored::Yes);
     let spooled = site.put("gate", 4, "shapes").await;
     site.put("gate", 5, "shapes").await;

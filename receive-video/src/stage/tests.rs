@@ -3,13 +3,14 @@
 use media::AccessUnit;
 use media::h264::{Encoder, EncoderConfig};
 use media::scene::{Scene, SceneConfig};
-use services::config::{Encode, Pick, SampleConfig, Span};
+use services::config::{Encode, KeepConfig, Pick, SampleConfig, Span};
 use services::{CaptureClock, CaptureTime, DataFolder};
 use tempfile::TempDir;
 
 use super::*;
 use crate::source::Arrival;
 use crate::status::StatusBoard;
+use crate::store::SpoolOptions;
 
 struct Fixture {
     _root: TempDir,
@@ -23,7 +24,13 @@ impl Fixture {
         let root = tempfile::tempdir().unwrap();
         let (stream, board) = (StreamId::new("gate").unwrap(), StatusBoard::default());
         let policy = SpoolPolicy::DropOldest;
-        let spool = Spool::open(&DataFolder::new(root.path()), &stream, 1 << 20, policy).unwrap();
+        let options = SpoolOptions {
+            bound: 1 << 20,
+            policy,
+            accounts: KeepConfig::default(),
+            clock: Clock::system(),
+        };
+        let spool = Spool::open(&DataFolder::new(root.path()), &stream, options).unwrap();
         let stage = Stage {
             lanes: vec![LaneConfig { model: model(), sample }],
             bucket: "objects".into(),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod books;
+mod fold;
 mod lock;
 mod ship;
 mod spool;
@@ -14,4 +15,4 @@ pub use audit::{EpochAccount, EventRow, SpoolAudit, audit, events};
 pub(crate) use books::Books;
 pub(crate) use ship::Shipper;
 pub use spool::shed;
-pub(crate) use spool::{Spool, SpoolCounts, Stored};
+pub(crate) use spool::{Spool, SpoolCounts, SpoolOptions, Stored};

@@ -3,21 +3,26 @@
 //! Guarantee: a bundle, the account that counts its frames as taken, and what had to go to make room for it are
 //! one transaction. What is dropped, and when, is the policy's: see [`SpoolPolicy`].
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::Transaction;
-use services::config::SpoolPolicy;
+use services::config::{KeepConfig, SpoolPolicy};
 use services::sqlite::Database;
-use services::{CaptureTime, DataFolder, Epoch, ModelName, PortError, StreamId};
+use services::{CaptureTime, Clock, DataFolder, Epoch, ModelName, PortError, StreamId};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::books::Books;
+use super::fold::fold;
 use super::lock::StreamLock;
 use super::tables::{self, BundleRow, FORMAT, Given, ShedByReason, count, int};
 use crate::bundle::Bundle;
+
+/// Milliseconds for which it is not looked at which epochs have become too old, while none ends.
+const FOLD_EVERY: Range<i64> = 0..3_600_000;
 
 /// Why frames that were taken are given up.
 pub mod shed {
@@ -63,12 +68,25 @@ pub(crate) struct SpoolCounts {
     pub(crate) shed_frames: u64,
 }
 
+/// How a spool behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct SpoolOptions {
+    /// Most bytes of bundles.
+    pub(crate) bound: u64,
+    /// What happens to bundles past it.
+    pub(crate) policy: SpoolPolicy,
+    /// The accounts of past epochs that are kept apart.
+    pub(crate) accounts: KeepConfig,
+    /// What their age is told by.
+    pub(crate) clock: Clock,
+}
+
 /// One stream's spool, open in this process alone.
 #[derive(Debug)]
 pub(crate) struct Spool {
     database: Database,
-    bound: u64,
-    policy: SpoolPolicy,
+    options: SpoolOptions,
+    folded: Mutex<CaptureTime>,
     counts: Mutex<SpoolCounts>,
     shed: Mutex<ShedByReason>,
     last_epoch: Mutex<u64>,
@@ -86,8 +104,7 @@ impl Spool {
     pub(crate) fn open(
         folder: &DataFolder,
         stream: &StreamId,
-        bound: u64,
-        policy: SpoolPolicy,
+        options: SpoolOptions,
     ) -> Result<Self, PortError> {
         let lock_path = folder.spool_lock(stream);
         if let Some(parent) = lock_path.parent() {
@@ -96,16 +113,17 @@ impl Spool {
         }
         let lock = StreamLock::take(&lock_path, stream)?;
         let database = Database::open(&folder.spool(stream), &FORMAT)?;
+        let now = options.clock.now();
         let (last_epoch, (bundles, bytes)) = database.write("repair", |tx| {
             tables::close_after_crash(tx)?;
-            tables::fold(tx, tables::KEPT_EPOCHS)?;
+            fold(tx, options.accounts, now)?;
             Ok((tables::last_epoch(tx)?, tables::totals(tx)?))
         })?;
         let counts = SpoolCounts { bundles, bytes, ..SpoolCounts::default() };
         Ok(Self {
             database,
-            bound,
-            policy,
+            options,
+            folded: Mutex::new(now),
             counts: Mutex::new(counts),
             shed: Mutex::default(),
             last_epoch: Mutex::new(last_epoch),
@@ -135,8 +153,8 @@ impl Spool {
             object: bundle.object.as_ref().map(|(key, bytes)| (key.as_str(), &bytes[..])),
         };
         let used = self.counts().bytes;
-        let full = used > 0 && used + row.size > self.bound;
-        if full && self.policy == SpoolPolicy::Block {
+        let full = used > 0 && used + row.size > self.options.bound;
+        if full && self.options.policy == SpoolPolicy::Block {
             return Ok(Stored::NoRoom);
         }
         let (stored, given) = self.database.write("store bundle in", |tx| {
@@ -154,12 +172,18 @@ impl Spool {
         lanes: &[(&ModelName, &Books)],
         closed: bool,
     ) -> Result<(), PortError> {
+        let now = self.options.clock.now();
+        let is_due = closed || !FOLD_EVERY.contains(&self.folded().millis_until(now));
         self.database.write("save accounts in", |tx| {
             lanes.iter().try_for_each(|(model, books)| {
                 tables::save_books(tx, epoch, model, books, closed)
             })?;
-            if closed { tables::fold(tx, tables::KEPT_EPOCHS) } else { Ok(()) }
-        })
+            if is_due { fold(tx, self.options.accounts, now) } else { Ok(()) }
+        })?;
+        if is_due {
+            *self.folded() = now;
+        }
+        Ok(())
     }
 
     /// Writes an event down. Blocks.
@@ -265,13 +289,14 @@ impl Spool {
         used: u64,
     ) -> rusqlite::Result<(Stored, Given)> {
         let mut given = Given::default();
-        let fits =
-            |given: &Given| used == given.bytes || used - given.bytes + row.size <= self.bound;
-        let (model, reason) = match self.policy {
+        let fits = |given: &Given| {
+            used == given.bytes || used - given.bytes + row.size <= self.options.bound
+        };
+        let (model, reason) = match self.options.policy {
             SpoolPolicy::Latest => (Some(row.model), shed::SUPERSEDED),
             SpoolPolicy::DropOldest | SpoolPolicy::Block => (None, shed::SPOOL_FULL),
         };
-        let all_must_go = self.policy == SpoolPolicy::Latest && !fits(&given);
+        let all_must_go = self.options.policy == SpoolPolicy::Latest && !fits(&given);
         while all_must_go || !fits(&given) {
             match tables::drop_oldest(tx, model, reason)? {
                 Some(more) => given += more,
@@ -320,6 +345,11 @@ impl Spool {
         gone.shed.into_iter().for_each(|(key, frames)| *shed.entry(key).or_default() += frames);
         drop(shed);
         self.room.notify_all();
+    }
+
+    /// When it was looked at last which accounts are kept apart.
+    fn folded(&self) -> MutexGuard<'_, CaptureTime> {
+        self.folded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut SpoolCounts)) {

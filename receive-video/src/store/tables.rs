@@ -12,10 +12,8 @@ use crate::sample::reason;
 
 /// Events kept per stream.
 const MAX_EVENTS: i64 = 1_000;
-/// Epochs per stream whose accounts are kept apart; those before them are folded into one.
-pub(super) const KEPT_EPOCHS: u32 = 1_000;
 /// How `closed` marks the account that stands for its epoch and all before it.
-const FOLDED: i64 = 2;
+pub(super) const FOLDED: i64 = 2;
 
 pub(super) static FORMAT: Format = Format {
     what: "spool",
@@ -246,46 +244,6 @@ pub(super) fn close_after_crash(tx: &Transaction<'_>) -> rusqlite::Result<usize>
     Ok(open.len())
 }
 
-/// Folds the accounts of all epochs but the last `kept` into one, under the newest of theirs. Epochs that are not over,
-/// or of which a bundle is here, wait for their turn.
-pub(super) fn fold(tx: &Transaction<'_>, kept: u32) -> rusqlite::Result<()> {
-    let (newest, epochs): (Option<i64>, i64) = tx
-        .prepare_cached(
-            "SELECT max(epoch), count(*) FROM
-                 (SELECT DISTINCT epoch FROM accounts ORDER BY epoch DESC LIMIT -1 OFFSET ?1)
-             WHERE epoch < (SELECT coalesce(min(epoch), ?2) FROM bundles)
-               AND epoch < (SELECT coalesce(min(epoch), ?2) FROM accounts WHERE closed = 0)",
-        )?
-        .query_row((kept, i64::MAX), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let Some(newest) = newest.filter(|_| epochs > 1) else { return Ok(()) };
-    let folded = accounts_up_to(tx, newest)?;
-    tx.execute("DELETE FROM accounts WHERE epoch <= ?", [newest])?;
-    tx.execute("DELETE FROM shed WHERE epoch <= ?", [newest])?;
-    for (model, mut account) in folded {
-        for (reason, frames) in std::mem::take(&mut account.shed) {
-            count_shed(tx, newest, &model, &reason, int(frames))?;
-        }
-        let account = serde_json::to_string(&account).map_err(to_sql_error)?;
-        tx.execute(
-            "INSERT INTO accounts VALUES (?, ?, ?, NULL, ?)",
-            (newest, model, account, FOLDED),
-        )?;
-    }
-    Ok(())
-}
-
-/// The sum of each model's accounts, of the epochs up to one.
-fn accounts_up_to(
-    tx: &Transaction<'_>,
-    newest: i64,
-) -> rusqlite::Result<BTreeMap<String, Account>> {
-    let mut sums = BTreeMap::<String, Account>::new();
-    for row in accounts(tx)?.into_iter().filter(|row| int(row.epoch.0) <= newest) {
-        sums.entry(row.model).or_default().add(&row.account);
-    }
-    Ok(sums)
-}
-
 pub(super) fn last_epoch(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
     let last: Option<i64> =
         tx.query_row("SELECT max(epoch) FROM accounts", [], |row| row.get(0))?;
@@ -363,7 +321,7 @@ fn account(text: &str) -> rusqlite::Result<Account> {
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Text, error.into()))
 }
 
-fn to_sql_error(error: serde_json::Error) -> rusqlite::Error {
+pub(super) fn to_sql_error(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(error.into())
 }
 

@@ -1,16 +1,18 @@
 //! The spool, and what is left of it after a crash.
 
+mod folded;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use services::config::{SampleConfig, SpoolPolicy};
+use services::config::{KeepConfig, SampleConfig, SpoolPolicy};
 use services::{
-    CaptureClock, CaptureTime, DataFolder, Epoch, ErrorKind, FrameFormat, MediaTime, ModelName,
-    Seq, StreamId,
+    CaptureClock, CaptureTime, Clock, DataFolder, Epoch, ErrorKind, FrameFormat, MediaTime,
+    ModelName, Seq, StreamId,
 };
 use tempfile::TempDir;
 
-use super::{Books, Spool, Stored, audit, events};
+use super::{Books, Spool, SpoolOptions, Stored, audit, events};
 use crate::bundle::{Address, Bundle, Bundler, Frame};
 use crate::sample::reason;
 use crate::store::shed;
@@ -33,7 +35,17 @@ impl Fixture {
     }
 
     fn try_open(&self, policy: SpoolPolicy) -> Result<Spool, services::PortError> {
-        Spool::open(&DataFolder::new(self.root.path()), &stream(), BOUND, policy)
+        self.open_with(policy, KeepConfig::default(), Clock::system())
+    }
+
+    fn open_with(
+        &self,
+        policy: SpoolPolicy,
+        accounts: KeepConfig,
+        clock: Clock,
+    ) -> Result<Spool, services::PortError> {
+        let options = SpoolOptions { bound: BOUND, policy, accounts, clock };
+        Spool::open(&DataFolder::new(self.root.path()), &stream(), options)
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -239,40 +251,4 @@ fn events_are_kept_up_to_a_bound() {
     }
     let events = events(&fixture.path()).unwrap();
     assert_eq!((events.len(), events[0].at), (1_000, CaptureTime(10)));
-}
-
-#[test]
-fn accounts_of_old_epochs_are_folded_into_one_and_nothing_of_them_is_lost() {
-    let mut fixture = Fixture::new();
-    let spool = fixture.open(SpoolPolicy::Block);
-    let books = |epoch: u64| {
-        let mut books = Books::default();
-        books.receive(10);
-        books.skip(reason::NOT_DUE, 8);
-        books.take(2, MediaTime(0));
-        books.shed(shed::DISK_FULL, u64::from(epoch == 3));
-        books
-    };
-    let save = |epoch: u64| {
-        spool.save(Epoch(epoch), &[(&model(), &books(epoch))], true).unwrap();
-    };
-    (1..=6).for_each(save);
-    fixture.commit(&spool);
-    (7..=1_020).for_each(save);
-    // What may still become of the bundle that is here belongs to its own epoch's account.
-    let accounts = audit(&fixture.path()).unwrap().accounts;
-    assert_eq!((accounts.len(), accounts[0].epoch, accounts[1].epoch), (1_015, Epoch(6), Epoch(7)));
-    assert!(accounts[0].folded && !accounts[1].folded);
-
-    let claimed = spool.claim(&model(), &[], 10).unwrap();
-    spool.claim(&model(), &[claimed[0].id], 10).unwrap();
-    save(1_021);
-    let accounts = audit(&fixture.path()).unwrap().accounts;
-    let (old, kept) = accounts.split_first().unwrap();
-    assert_eq!((old.epoch, old.folded, old.closed), (Epoch(21), true, true));
-    assert_eq!((old.account.received, old.account.taken), (210, 42));
-    assert_eq!(old.account.skipped[reason::NOT_DUE], 168);
-    assert_eq!(old.account.shed[shed::DISK_FULL], 1);
-    assert_eq!(kept.len(), 1_000);
-    assert!(kept.iter().all(|account| !account.folded && account.account.received == 10));
 }

@@ -6,7 +6,8 @@ use super::check_aws::check_aws;
 use super::error::{ConfigError, Place, Problem};
 use super::schema::{
     Backend, Config, DeliveryConfig, Encode, InferConfig, KeepConfig, ModelConfig, Pick,
-    QueueConfig, ReceiveConfig, SampleConfig, StreamConfig, TelemetryConfig, Transport,
+    QueueConfig, ReceiveConfig, RetentionConfig, SampleConfig, StreamConfig, TelemetryConfig,
+    Transport,
 };
 use super::value::Span;
 use crate::delivery::MAX_BATCH_BYTES;
@@ -309,17 +310,26 @@ fn check_delivery(delivery: &DeliveryConfig, at: &Key) -> Checked {
 
 fn check_retention(config: &Config, at: &Key) -> Checked {
     let on_aws = "the bucket's lifecycle removes objects (frames_days of the Terraform module)";
-    check_keep(config.retention.objects, config.backend, on_aws, &at.to("objects"))?;
+    let RetentionConfig { objects, rows, accounts } = &config.retention;
+    refuse_on_aws(*objects, config.backend, on_aws, &at.to("objects"))?;
+    check_keep(*objects, &at.to("objects"))?;
     let on_aws = "the bucket's lifecycle removes rows (rows_days of the Terraform module)";
-    check_keep(config.retention.rows, config.backend, on_aws, &at.to("rows"))
+    refuse_on_aws(*rows, config.backend, on_aws, &at.to("rows"))?;
+    check_keep(*rows, &at.to("rows"))?;
+    check_keep(*accounts, &at.to("accounts"))
 }
 
-/// Checks how much is kept of a kind, which on AWS is somebody else's to decide.
-fn check_keep(keep: KeepConfig, backend: Backend, on_aws: &str, at: &Key) -> Checked {
+/// Refuses to keep less of a kind where that is somebody else's to decide.
+fn refuse_on_aws(keep: KeepConfig, backend: Backend, on_aws: &str, at: &Key) -> Checked {
     if backend == Backend::Aws && keep != KeepConfig::default() {
         let words = format!("is about the data folder, and backend = \"aws\" keeps none: {on_aws}");
         return Err(Key(at.0.clone()).rule(words));
     }
+    Ok(())
+}
+
+/// Checks how much is kept of a kind.
+fn check_keep(keep: KeepConfig, at: &Key) -> Checked {
     if let Some(age) = keep.age {
         at.span("age", age, LEAST_KEPT, TEN_YEARS)?;
     }

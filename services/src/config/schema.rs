@@ -442,6 +442,8 @@ pub struct RetentionConfig {
     pub objects: KeepConfig,
     /// The table's filed rows, by hours of delivery.
     pub rows: KeepConfig,
+    /// The accounts of past epochs in a stream's spool; what goes of them goes into a sum.
+    pub accounts: KeepConfig,
 }
 
 /// How much of a kind is kept. With both bounds, what either lets go goes.

@@ -612,3 +612,22 @@ fn what_is_kept_has_bounds_and_is_the_data_folder_s_alone() {
                     lifecycle removes objects (frames_days of the Terraform module)";
     assert!(aws.ends_with(expected), "{aws}");
 }
+
+#[test]
+fn accounts_are_kept_by_age_and_bytes_with_either_backend() {
+    let accounts = |text: &str| read(text).map(|config| config.retention.accounts);
+    assert_eq!(accounts("").unwrap(), KeepConfig::default());
+    for backend in ["embedded", "aws"] {
+        let text = format!(
+            "backend = \"{backend}\"\n[retention]\naccounts = {{ age = \"365d\", bytes = \"64MiB\" }}\n"
+        );
+        let both = accounts(&text).unwrap();
+        assert_eq!(both.age, Some(Span::from_millis(365 * 24 * 3_600_000)));
+        assert_eq!(both.bytes, Some(Size::from_bytes(64 << 20)));
+    }
+    let refused = |keep: &str| error(&format!("[retention.accounts]\n{keep}"));
+    let young = refused("age = \"9min\"");
+    assert!(young.contains("\"retention.accounts.age\": found 540s, wanted 600s to"), "{young}");
+    let small = refused("bytes = \"1 kB\"");
+    assert!(small.contains("\"retention.accounts.bytes\": found 1000, wanted 1048576"), "{small}");
+}
