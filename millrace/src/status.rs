@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model_inference::status::{Latency, ModelState, ModelStatus};
 use receive_video::StreamState;
-use services::{ModelName, StreamId};
+use services::{ModelName, StreamId, counted};
 
 /// One stream, all its models together.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -80,7 +80,7 @@ fn words_of(received: &receive_video::StreamStatus) -> String {
         (_, state) => format!("{state:?}").to_lowercase(),
     };
     match &received.away {
-        Some(away) => format!("{words}; {away}, {} bundles spooled", received.spooled),
+        Some(away) => format!("{words}; {away}, {} spooled", counted(received.spooled, "bundle")),
         None => words,
     }
 }

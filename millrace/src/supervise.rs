@@ -4,6 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use services::counted;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -45,8 +46,8 @@ impl Parts {
         shutdown.cancel();
         let rest = tokio::time::timeout(drain, self.remaining()).await;
         let rest = rest.unwrap_or_else(|_| {
-            let count = self.tasks.len();
-            Err(anyhow::anyhow!("drain: {count} parts did not end within {drain:?}"))
+            let parts = counted(self.tasks.len(), "part");
+            Err(anyhow::anyhow!("drain: {parts} did not end within {drain:?}"))
         });
         first.and(rest)
     }
@@ -121,7 +122,7 @@ mod tests {
         parts.spawn("worker", std::future::pending());
         shutdown.cancel();
         let error = parts.supervise(&shutdown, Duration::from_millis(1)).await.unwrap_err();
-        assert_eq!(error.to_string(), "drain: 1 parts did not end within 1ms");
+        assert_eq!(error.to_string(), "drain: 1 part did not end within 1ms");
     }
 
     #[tokio::test]

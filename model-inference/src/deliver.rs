@@ -56,7 +56,7 @@ impl Outstanding {
 }
 
 fn missing(rows: usize) -> PortError {
-    let cause = format!("{rows} rows got no outcome");
+    let cause = format!("{} got no outcome", services::counted(rows, "row"));
     PortError::because(ErrorKind::Unavailable, "deliver rows", cause)
 }
 

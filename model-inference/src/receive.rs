@@ -8,7 +8,7 @@ use media::h264::{Decoder, OpenH264Decoder};
 use media::{AccessUnit, Picture, RgbImage, jpeg};
 use services::message::ObjectRef;
 use services::object_store::Bucket;
-use services::{ErrorKind, FrameBatch, FrameEntry, FrameFormat, Payload, PortError};
+use services::{ErrorKind, FrameBatch, FrameEntry, FrameFormat, Payload, PortError, counted};
 
 use crate::backoff::Backoff;
 use crate::model::{Model, PictureSize};
@@ -35,8 +35,8 @@ pub(crate) fn parse(body: &str, model: &Model, bucket: &str) -> Result<FrameBatc
     }
     if batch.window != model.window {
         return refuse(format!(
-            "it has {} frames per run, model {:?} takes {}",
-            batch.window,
+            "it has {} per run, model {:?} takes {}",
+            counted(batch.window, "frame"),
             model.name.as_str(),
             model.window
         ));

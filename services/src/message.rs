@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::counted;
 use crate::id::{Epoch, FrameId, ModelName, Seq, StreamId};
 use crate::time::{CaptureClock, CaptureTime, MediaTime};
 
@@ -203,7 +204,9 @@ impl FrameBatch {
         }
         if self.window == 0 || !frames.is_multiple_of(self.window as usize) {
             return Err(MessageError::Inconsistent(format!(
-                "{frames} frames are no multiple of the window of {}",
+                "{} {} no multiple of the window of {}",
+                counted(frames, "frame"),
+                if frames == 1 { "is" } else { "are" },
                 self.window
             )));
         }

@@ -13,7 +13,7 @@ use services::object_store::retention::Boundary;
 use services::queue::{DeadLetter, DeadLetters, Held, QueueReader};
 use services::{
     CaptureTime, DataFolder, Epoch, ErrorKind, FrameBatch, MediaTime, ModelName, OpenBackend,
-    PortError, Seq, StreamId,
+    PortError, Seq, StreamId, counted,
 };
 use table::{EmbeddedTable, Rows, Table, TimeRange};
 
@@ -90,7 +90,7 @@ fn enter_gone(gone: Result<Gone, PortError>, books: &mut Books) -> Result<(), Po
     };
     let gap = |loss: Loss| Gap {
         place: Place::Table(loss.place),
-        cause: format!("up to {} rows, taken out: {}", loss.rows, loss.reason),
+        cause: format!("up to {}, taken out: {}", counted(loss.rows, "row"), loss.reason),
     };
     books.gaps.extend(gone.losses.into_iter().map(gap));
     let Some(retired) = gone.retired else { return Ok(()) };
@@ -194,7 +194,7 @@ async fn settle(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
     }
     let gap = |gap: &services::delivery::Gap| Gap {
         place: Place::Table(gap.file.display().to_string()),
-        cause: format!("up to {} rows: {}", gap.rows, gap.reason),
+        cause: format!("up to {}: {}", counted(gap.rows, "row"), gap.reason),
     };
     books.gaps.extend(answer.gaps().iter().map(gap));
     Ok(())

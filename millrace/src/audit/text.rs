@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use services::{Account, ModelName, StreamId};
+use services::{Account, ModelName, StreamId, counted};
 
 use services::delivery::Hour;
 
@@ -93,7 +93,7 @@ fn groups(equations: &[Equation], grouping: Grouping) -> Vec<Sum> {
         }
     }
     for ((stream, model), epochs) in summed {
-        let title = format!("stream {stream}, model {model}, {}", counted(&epochs));
+        let title = format!("stream {stream}, model {model}, {}", epochs_of(&epochs));
         let mut sum = Sum { title, ..Sum::default() };
         epochs.into_iter().for_each(|equation| sum.add(equation));
         sums.push(sum);
@@ -102,14 +102,14 @@ fn groups(equations: &[Equation], grouping: Grouping) -> Vec<Sum> {
 }
 
 /// How many epochs, in words.
-fn counted(equations: &[&Equation]) -> String {
+fn epochs_of(equations: &[&Equation]) -> String {
     let sum = equations.iter().find(|one| one.folded);
     let apart = equations.len() - usize::from(sum.is_some());
-    let many = if apart == 1 { "" } else { "s" };
+    let count = counted(apart, "epoch");
     match sum {
-        None => format!("{apart} epoch{many}"),
+        None => count,
         Some(sum) if apart == 0 => format!("epochs up to {}", sum.epoch),
-        Some(sum) => format!("{apart} epoch{many} and those up to {}", sum.epoch),
+        Some(sum) => format!("{count} and those up to {}", sum.epoch),
     }
 }
 

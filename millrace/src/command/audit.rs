@@ -77,9 +77,9 @@ fn write(report: &Report, grouping: Grouping, screen: &Screen) -> anyhow::Result
     }
     if report.unreadable_messages > 0 {
         let count = report.unreadable_messages;
-        screen.say(format!(
-            "{count} messages are no frame batches: see \"millrace dead-letters list\""
-        ))?;
+        let what =
+            if count == 1 { "message is no frame batch" } else { "messages are no frame batches" };
+        screen.say(format!("{count} {what}: see \"millrace dead-letters list\""))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use services::clock::Clock;
 use services::config::Backend;
 use services::delivery::{Loss, gone};
 use services::queue::{DeadLetter, DeadLetters, LetterId, Outcome, QueueOptions, ReopenedQueue};
-use services::{DataFolder, ErrorKind, FrameBatch, ModelName};
+use services::{DataFolder, ErrorKind, FrameBatch, ModelName, counted};
 
 use crate::cli::{DeadLettersCommand, SiteArgs};
 use crate::screen::Screen;
@@ -151,8 +151,8 @@ impl Replayed {
 
     fn words(&self) -> String {
         match self.gone {
-            0 => format!("replayed {} dead letters", self.sent),
-            gone => format!("replayed {} dead letters, {gone} were gone before", self.sent),
+            0 => format!("replayed {}", counted(self.sent, "dead letter")),
+            gone => format!("replayed {}; gone before: {gone}", counted(self.sent, "dead letter")),
         }
     }
 }

@@ -12,6 +12,7 @@ use media::scene::SceneConfig;
 use millrace::Millrace;
 use millrace::audit::Equation;
 use services::config::{Config, Overrides, parse};
+use services::counted;
 use table::print::Format;
 use telemetry::stop::drain_on_signal;
 use tokio::time::sleep;
@@ -129,8 +130,8 @@ fn check(equations: &[Equation]) -> anyhow::Result<()> {
         "demo: the loss equation does not close"
     );
     let lost = sum(|equation| equation.account.shed_total()) + sum(|equation| equation.dead);
-    ensure!(lost == 0, "demo: {lost} frames were given up");
+    ensure!(lost == 0, "demo: given up: {}", counted(lost, "frame"));
     let waiting = sum(|equation| equation.in_flight);
-    ensure!(waiting == 0, "demo: {waiting} frames were not answered in time");
+    ensure!(waiting == 0, "demo: not answered in time: {}", counted(waiting, "frame"));
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use services::clock::Clock;
 use services::config::Backend;
+use services::counted;
 use services::delivery::{Repaired, repair};
 
 use crate::cli::SiteArgs;
@@ -40,10 +41,15 @@ fn told(repaired: &Repaired) -> String {
         );
     }
     for loss in &repaired.taken_out {
-        line(format!("taken out: {}, up to {} rows: {}", loss.place, loss.rows, loss.reason));
+        line(format!(
+            "taken out: {}, up to {}: {}",
+            loss.place,
+            counted(loss.rows, "row"),
+            loss.reason
+        ));
     }
     for file in &repaired.listed {
-        line(format!("listed: {}, {} rows", file.path, file.rows));
+        line(format!("listed: {}, {}", file.path, counted(file.rows, "row")));
     }
     if !repaired.made_buffer && !repaired.listed.is_empty() {
         line("rows that are listed now may be there twice: detections_unique and frames show each once".into());

@@ -10,7 +10,7 @@ use millrace::Millrace;
 use model_inference::model::manifest::Manifest;
 use receive_video::store::audit;
 use services::config::{Config, Overrides, parse};
-use services::{Account, DataFolder, Epoch, ErrorKind, PortError, StreamId};
+use services::{Account, DataFolder, Epoch, ErrorKind, PortError, StreamId, counted};
 use table::{EmbeddedTable, Table as _};
 
 use super::attend::watch;
@@ -117,7 +117,7 @@ fn asked(account: &Account, every: Option<&str>) -> String {
         Some(every) => format!("one every {every}"),
         None => "key frames alone, one a second at most; --every 1s takes others, too".to_owned(),
     };
-    format!("asked about {taken} of {received} pictures: {which}")
+    format!("asked about {taken} of {}: {which}", counted(*received, "picture"))
 }
 
 /// The file that is asked about, which may be written as a URL.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure};
 use model_inference::model;
 use services::config::{Config, schema_json};
+use services::counted;
 
 use crate::cli::ValidateArgs;
 use crate::screen::Screen;
@@ -83,8 +84,4 @@ fn check_streams(config: &Config, is_whole: impl Fn(&str) -> bool, mistakes: &mu
             mistakes.push(format!("stream \"{id}\": {error}"));
         }
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

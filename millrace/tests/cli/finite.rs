@@ -108,7 +108,7 @@ async fn a_message_that_nobody_can_read_is_a_dead_letter_that_can_be_replayed() 
     assert!(list.contains("version 7 is not known"), "{list}");
     let id = list.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     assert!(site.run(&["dead-letters", "show", &id]).ok().contains("{\"v\": 7}"));
-    assert!(site.run(&["audit"]).ok().contains("1 messages are no frame batches"));
+    assert!(site.run(&["audit"]).ok().contains("1 message is no frame batch:"));
 
     assert_eq!(site.run(&["dead-letters", "replay", &id]).ok(), format!("replayed {id}\n"));
     assert_eq!(queue.counts().await.unwrap().ready, 1);

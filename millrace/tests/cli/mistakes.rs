@@ -134,7 +134,7 @@ fn validate_finds_files_that_are_missing() {
 fn validate_finds_a_model_that_takes_another_number_of_frames() {
     let model = "[models.m]\nalgorithm = \"circles\"\nsample = { frames = 2 }\n";
     let error = Site::new(&format!("{SCENE}{model}")).run(&["validate"]).error();
-    assert!(error.contains("m takes 1 frames per run"), "{error}");
+    assert!(error.contains("m takes 1 frame per run"), "{error}");
 }
 
 #[test]
@@ -243,6 +243,16 @@ fn run_says_what_a_model_is_and_where_it_comes_from() {
     assert!(error.ends_with("There is \"yolov8n.onnx\"\n"), "{error}");
     let error = ask(".");
     assert!(error.contains("--model \".\": it is a folder"), "{error}");
+}
+
+#[test]
+fn a_run_that_fails_before_it_begins_leaves_no_folder() {
+    let site = Site::empty();
+    fs::write(site.path("clip.mp4"), "").unwrap();
+    for sql in ["nonsense", "SELECT nothing FROM frames"] {
+        site.run(&["run", "clip.mp4", "--model", "circles", "--sql", sql]).error();
+        assert!(!site.path("data").exists());
+    }
 }
 
 #[test]

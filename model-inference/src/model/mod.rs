@@ -14,8 +14,8 @@ mod understood;
 
 use std::path::PathBuf;
 
-use services::ModelName;
 use services::config::ModelConfig;
+use services::{ModelName, counted};
 
 pub use algorithm::{Algorithm, Detection, Model, PictureSize, Region};
 
@@ -77,7 +77,8 @@ pub fn load(name: &ModelName, config: &ModelConfig) -> Result<Model, ModelError>
     let (takes, wanted) = (model.window, config.sample.frames);
     if takes != wanted {
         return Err(ModelError::Unknown(format!(
-            "{name} takes {takes} frames per run, the configuration has `sample.frames` = {wanted}"
+            "{name} takes {} per run, the configuration has `sample.frames` = {wanted}",
+            counted(takes, "frame")
         )));
     }
     Ok(model)
@@ -119,7 +120,7 @@ mod tests {
         let error = load(&name, &config(twice)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "load model: x takes 1 frames per run, the configuration has `sample.frames` = 2"
+            "load model: x takes 1 frame per run, the configuration has `sample.frames` = 2"
         );
     }
 

@@ -1,5 +1,7 @@
 //! How one model's outputs become detections: head, labels and thresholds, settled when the model is loaded.
 
+use services::counted;
+
 use super::manifest::{Manifest, NamedLabels, Task};
 use super::metadata::Metadata;
 use super::scores::Scores;
@@ -246,10 +248,11 @@ fn settle_labels(
 ) -> Result<Vec<String>, String> {
     match (labels, classes) {
         (Some(named), Some(classes)) if named.labels.len() != classes => Err(format!(
-            "{} has {} labels, output {} has {classes} classes",
+            "{} has {}, output {} has {classes} class{}",
             named.place,
-            named.labels.len(),
-            list(outputs)
+            counted(named.labels.len(), "label"),
+            list(outputs),
+            if classes == 1 { "" } else { "es" }
         )),
         (Some(named), _) => Ok(named.labels),
         (None, Some(classes)) => Ok((0..classes).map(numbered).collect()),

@@ -147,7 +147,7 @@ fn what_does_not_fit_is_named_with_what_came_and_what_was_expected() {
         (
             "yolov8.onnx",
             "labels = [\"one\"]",
-            "copy.toml has 1 labels, output \"output0\" [1, 6, 16] has 2 classes",
+            "copy.toml has 1 label, output \"output0\" [1, 6, 16] has 2 classes",
         ),
         (
             "yolov8.onnx",

@@ -83,7 +83,10 @@ impl Survey {
     /// Takes what is wrong out of the tree; tells whether that could be done.
     fn leave_out(&mut self, error: ConfigError, tree: &mut Node) -> bool {
         let path = error.path().to_vec();
-        if !self.brought_about(&error) {
+        if self.forget_models(&path, tree) {
+            return true;
+        }
+        if !self.brought_about(&error, tree) {
             self.mistakes.push(error);
         }
         let removed = (1..=path.len()).rev().find(|&length| tree.remove(&path[..length]));
@@ -92,27 +95,40 @@ impl Survey {
     }
 
     /// Tells whether a mistake comes of what was left out.
-    fn brought_about(&self, error: &ConfigError) -> bool {
+    fn brought_about(&self, error: &ConfigError, tree: &Node) -> bool {
         let path = error.path();
         match error.problem() {
             Problem::Missing(key) => {
                 self.left_out.contains(&[path, std::slice::from_ref(key)].concat())
             }
-            Problem::Rule(_) => self.lacks_model_of(path) || self.lacks_neighbour_of(path),
-            Problem::Wrong { .. } => self.lacks_model_of(path),
+            Problem::Rule(_) => self.lacks_models_of(path, tree) || self.lacks_neighbour_of(path),
+            Problem::Wrong { .. } => self.lacks_models_of(path, tree),
             _ => false,
         }
     }
 
-    /// Tells whether a model was left out, and a key names models.
-    fn lacks_model_of(&self, path: &[String]) -> bool {
-        let names_models = match path.first().map(String::as_str) {
-            Some("streams") => path.get(2).is_some_and(|key| key == "models"),
-            Some("aws") => path.get(1).is_some_and(|key| key == "fifo"),
-            _ => false,
+    /// Takes the models that were left out themselves out of a list that names models; tells whether it named some.
+    fn forget_models(&self, path: &[String], tree: &mut Node) -> bool {
+        let is_left_out = |name: &str| {
+            self.left_out
+                .iter()
+                .any(|left| left.len() == 2 && left[0] == "models" && left[1] == name)
         };
-        let is_model = |left: &Vec<String>| left.len() == 2 && left[0] == "models";
-        names_models && self.left_out.iter().any(is_model)
+        let listed = tree.get(path).filter(|_| names_models(path)).map(Node::texts);
+        let mut forgotten = listed.unwrap_or_default();
+        forgotten.retain(|(_, name)| is_left_out(name));
+        forgotten.iter().for_each(|(index, _)| {
+            tree.remove(&[path, &[index.to_string()]].concat());
+        });
+        !forgotten.is_empty()
+    }
+
+    /// Tells whether a key names models, and all of them were left out, or one where it cannot be told which it names.
+    fn lacks_models_of(&self, path: &[String], tree: &Node) -> bool {
+        let is_list = tree.get(path).is_some_and(|node| !node.texts().is_empty());
+        let longest = if is_list { 1 } else { 2 };
+        let is_lacked = |left: &Vec<String>| left.len() <= longest && left[0] == "models";
+        names_models(path) && self.left_out.iter().any(is_lacked)
     }
 
     /// Tells whether a key of the same table, or of the table itself, was left out, which a rule may speak of.
@@ -127,5 +143,14 @@ impl Survey {
                 || (path.len() > 2 && is_key(path) && of_left == table(path))
         };
         self.left_out.iter().any(|left| is_key(left) && is_near(left))
+    }
+}
+
+/// Tells whether a key's value is a list of models.
+fn names_models(path: &[String]) -> bool {
+    match path {
+        [streams, _, models] => streams == "streams" && models == "models",
+        [aws, fifo] => aws == "aws" && fifo == "fifo",
+        _ => false,
     }
 }

@@ -580,6 +580,27 @@ fn a_mistake_that_another_one_brings_about_is_not_told() {
 }
 
 #[test]
+fn a_model_that_is_wrong_itself_is_not_said_to_be_unknown_and_others_are() {
+    let named = "[streams.gate]\nurl = \"scene:\"\nmodels = [\"shapes\", \"crabs\"]\n[aws]\nfifo = [\"shapes\"]\n";
+    let unknown = "model \"crabs\" is not defined";
+    for wrong in [
+        "[models]\nshapes = 5\n",
+        "[models.shapes]\nalgorithm = \"${NOT_SET}\"\n",
+        "[models.shapes]\n",
+    ] {
+        let found = mistakes(&format!("{named}{wrong}"), &[]);
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found.iter().any(|mistake| mistake.contains(unknown)), "{found:#?}");
+        assert!(!found.concat().contains("models \"shapes\""), "{found:#?}");
+    }
+    let found = mistakes(&format!("models = 5\n{named}"), &[]);
+    assert_eq!(found.len(), 1, "no model is known then: {found:#?}");
+    let listed = [("MILLRACE_STREAMS__GATE__MODELS", "shapes")];
+    let found = mistakes(&format!("{named}[models.shapes]\n"), &listed);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
 fn a_text_that_is_no_toml_is_one_mistake() {
     assert_eq!(mistakes("[streams.gate\n", &[]).len(), 1);
 }

@@ -123,6 +123,16 @@ impl Node {
         }
     }
 
+    /// The texts of a list, by index.
+    pub(super) fn texts(&self) -> Vec<(usize, String)> {
+        let Value::Array(items) = &self.value else { return Vec::new() };
+        let text = |(index, item): (&usize, &Self)| match &item.value {
+            Value::Text(text) => Some((*index, text.clone())),
+            _ => None,
+        };
+        items.iter().filter_map(text).collect()
+    }
+
     fn holds_others(&self) -> bool {
         matches!(self.value, Value::Table(_) | Value::Array(_))
     }

@@ -14,6 +14,7 @@ use super::packing::{Limits, Record, line, pack};
 use super::{DeliveryStream, check_batch};
 use crate::aws::error::{kind_of, port_error};
 use crate::aws::timeouts_to_send;
+use crate::counted;
 use crate::error::{ErrorKind, PortError};
 use crate::message::DetectionRow;
 
@@ -52,7 +53,7 @@ impl FirehoseStream {
     /// Sends one call; one outcome for each of its records.
     async fn send(&self, call: &[Record]) -> Result<Vec<Result<(), PortError>>, PortError> {
         let rows: usize = call.iter().map(|record| record.rows.len()).sum();
-        let attempt = format!("deliver {rows} rows to stream {:?}", self.name);
+        let attempt = format!("deliver {} to stream {:?}", counted(rows, "row"), self.name);
         let records = call.iter().map(|record| to_firehose(record, &attempt));
         let records = records.collect::<Result<Vec<_>, _>>()?;
         let bytes = call.iter().map(|record| record.text.len()).sum();

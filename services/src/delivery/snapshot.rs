@@ -13,6 +13,7 @@ use super::list::{self, FiledPart};
 use super::readers::Reading;
 use super::schema::FORMAT;
 use super::untouched;
+use crate::counted;
 use crate::durable;
 use crate::error::PortError;
 use crate::sqlite::Database;
@@ -59,7 +60,7 @@ impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, hour, rows, reason } = self;
         let hour = hour.map_or_else(String::new, |hour| format!(", {hour}"));
-        write!(f, "up to {rows} rows of {file:?}{hour}: {reason}")
+        write!(f, "up to {} of {file:?}{hour}: {reason}", counted(*rows, "row"))
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     check_batch, check_send,
 };
 use crate::clock::Clock;
+use crate::counted;
 use crate::error::{ErrorKind, PortError};
 use crate::sqlite::Database;
 use crate::time::CaptureTime;
@@ -162,8 +163,10 @@ impl SqliteQueue {
                         match receives {
                             Err(reason) => store::set_aside(transaction, id, &reason, now)?,
                             Ok(receives) if receives >= max_receives => {
-                                let reason =
-                                    format!("received {receives} times, never acknowledged");
+                                let reason = format!(
+                                    "received {}, never acknowledged",
+                                    counted(receives, "time")
+                                );
                                 store::give_up(transaction, id, &reason, now)?;
                             }
                             Ok(_) => taken.push(store::lease(transaction, id, span)?),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
 
 use super::translate::sent_at;
+use crate::counted;
 use crate::queue::{DeadLetter, LetterId, MAX_MESSAGE_BYTES};
 use crate::time::CaptureTime;
 
@@ -74,7 +75,7 @@ pub(super) fn letter(message: &Message, max_receives: u32) -> Option<DeadLetter>
     let (reason, receives) = match text(REASON) {
         Some(reason) => (reason, text(RECEIVES).and_then(|count| count.parse().ok()).unwrap_or(0)),
         None if source == Some(true) => {
-            (format!("received {max_receives} times and never answered"), max_receives)
+            (format!("received {} and never answered", counted(max_receives, "time")), max_receives)
         }
         None => ("it came with no reason".to_owned(), 0),
     };
