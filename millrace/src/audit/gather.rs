@@ -7,6 +7,7 @@
 //! counts as in flight and no more: an empty queue leaves nothing to excuse.
 
 use anyhow::Context as _;
+use receive_video::store::{EpochAccount, Kept, visit};
 use services::config::Config;
 use services::delivery::{FramesOf, Gone, Loss, RetiredFrames, gone};
 use services::object_store::retention::Boundary;
@@ -142,25 +143,28 @@ fn note_gap(books: &mut Books, place: Place, read: Result<(), PortError>) {
 }
 
 fn read_spool(folder: &DataFolder, stream: &StreamId, books: &mut Books) -> Result<(), PortError> {
-    let spool = receive_video::store::audit(&folder.spool(stream))?;
-    let newest = spool.accounts.iter().map(|account| account.epoch).max();
-    books.newest.insert(stream.clone(), newest.unwrap_or(Epoch(0)));
-    for account in spool.accounts {
-        let key = Key { stream: stream.clone(), epoch: account.epoch, model: account.model };
-        if account.folded {
-            books.folded.insert(stream.clone(), account.epoch);
-        }
-        let entry = Entry {
-            account: account.account,
-            last_taken: account.last_taken,
-            is_closed: account.closed,
-        };
-        books.entries.insert(key, entry);
-    }
-    for body in &spool.pending {
-        enter(body, books, |books| &mut books.in_flight);
-    }
+    visit(&folder.spool(stream), |kept| match kept {
+        Kept::Account(account) => enter_account(stream, account, books),
+        Kept::Pending(body) => enter(body, books, |books| &mut books.in_flight),
+    })?;
+    // One that is there and was given nothing yet knows no epoch.
+    books.newest.entry(stream.clone()).or_insert(Epoch(0));
     Ok(())
+}
+
+fn enter_account(stream: &StreamId, account: EpochAccount, books: &mut Books) {
+    // They come in the order of their epochs.
+    books.newest.insert(stream.clone(), account.epoch);
+    if account.folded {
+        books.folded.insert(stream.clone(), account.epoch);
+    }
+    let key = Key { stream: stream.clone(), epoch: account.epoch, model: account.model };
+    let entry = Entry {
+        account: account.account,
+        last_taken: account.last_taken,
+        is_closed: account.closed,
+    };
+    books.entries.insert(key, entry);
 }
 
 fn read_queue(folder: &DataFolder, model: &ModelName, books: &mut Books) -> Result<(), PortError> {

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use rusqlite::types::Type;
 use services::sqlite::Database;
-use services::{Account, Epoch, ErrorKind, MediaTime, ModelName, PortError};
+use services::{Account, Epoch, MediaTime, ModelName, PortError};
 
-use super::tables::{self, FORMAT};
+use super::tables::{self, AccountRow, FORMAT};
 
 /// Keys of objects read at a time.
 const KEYS_PER_PAGE: i64 = 1_000;
@@ -47,33 +48,62 @@ pub struct EventRow {
     pub words: String,
 }
 
-/// Reads a stream's spool ([`DataFolder::spool`](services::DataFolder::spool)). Blocks.
+/// A part of a spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// An account.
+    Account(EpochAccount),
+    /// The message of a bundle that is not shipped yet. The bundle may be in its queue, too.
+    Pending(&'a str),
+}
+
+/// Reads a stream's spool ([`DataFolder::spool`](services::DataFolder::spool)) into memory. Blocks.
+///
+/// # Errors
+/// As [`visit`].
+pub fn audit(path: &Path) -> Result<SpoolAudit, PortError> {
+    let mut spool = SpoolAudit { accounts: Vec::new(), pending: Vec::new() };
+    visit(path, |kept| match kept {
+        Kept::Account(account) => spool.accounts.push(account),
+        Kept::Pending(message) => spool.pending.push(message.to_owned()),
+    })?;
+    Ok(spool)
+}
+
+/// Shows a spool as it is at one moment, each part for the time of the call alone: the accounts in the order of epoch and
+/// model, then what is pending, oldest first. Blocks.
+///
+/// Whoever shows holds up the cutting of a writer's log: it has a bound, past which the writer is told so.
 ///
 /// # Errors
 /// `NotFound` when there is none; `Corrupt` when it is none of this version.
-pub fn audit(path: &Path) -> Result<SpoolAudit, PortError> {
+pub fn visit(path: &Path, mut show: impl FnMut(Kept<'_>)) -> Result<(), PortError> {
     let database = Database::open_read_only(path, &FORMAT)?;
-    let (rows, pending) = database.read("read", |tx| {
-        let pending = tx
-            .prepare("SELECT message FROM bundles ORDER BY id")?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<Vec<String>>>()?;
-        Ok((tables::accounts(tx)?, pending))
+    database.read("read", |tx| {
+        for row in tables::accounts(tx)? {
+            show(Kept::Account(epoch_account(row)?));
+        }
+        let mut pending = tx.prepare("SELECT message FROM bundles ORDER BY id")?;
+        let mut rows = pending.query([])?;
+        while let Some(row) = rows.next()? {
+            show(Kept::Pending(row.get_ref(0)?.as_str()?));
+        }
+        Ok(())
+    })
+}
+
+fn epoch_account(row: AccountRow) -> rusqlite::Result<EpochAccount> {
+    let model = ModelName::new(row.model).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(error))
     })?;
-    let accounts = rows.into_iter().map(|row| {
-        let model = ModelName::new(row.model).map_err(|error| {
-            PortError::new(ErrorKind::Corrupt, format!("read spool {path:?}"), error)
-        })?;
-        Ok(EpochAccount {
-            epoch: row.epoch,
-            model,
-            account: row.account,
-            last_taken: row.last_taken,
-            closed: row.closed,
-            folded: row.folded,
-        })
-    });
-    Ok(SpoolAudit { accounts: accounts.collect::<Result<_, PortError>>()?, pending })
+    Ok(EpochAccount {
+        epoch: row.epoch,
+        model,
+        account: row.account,
+        last_taken: row.last_taken,
+        closed: row.closed,
+        folded: row.folded,
+    })
 }
 
 /// Shows the keys of the objects that bundles on their way belong to. Blocks.

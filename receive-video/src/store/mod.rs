@@ -11,7 +11,7 @@ mod tables;
 pub(crate) mod tests;
 
 pub(crate) use audit::keys;
-pub use audit::{EpochAccount, EventRow, SpoolAudit, audit, events};
+pub use audit::{EpochAccount, EventRow, Kept, SpoolAudit, audit, events, visit};
 pub(crate) use books::Books;
 pub(crate) use ship::Shipper;
 pub use spool::shed;

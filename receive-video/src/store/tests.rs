@@ -1,6 +1,7 @@
 //! The spool, and what is left of it after a crash.
 
 mod folded;
+mod suspended;
 
 use std::sync::Arc;
 
@@ -78,6 +79,11 @@ fn model() -> ModelName {
 
 /// One frame of 3,000 bytes of the stream `gate` for the model `shapes`.
 pub(crate) fn bundle(seq: u64) -> Bundle {
+    bundle_of(seq, 3_000)
+}
+
+/// One frame of so many bytes.
+fn bundle_of(seq: u64, bytes: usize) -> Bundle {
     let address = Address {
         stream: stream(),
         epoch: Epoch(7),
@@ -94,7 +100,7 @@ pub(crate) fn bundle(seq: u64) -> Bundle {
         width: 640,
         height: 360,
         format: FrameFormat::Jpeg,
-        bytes: Bytes::from(vec![7; 3_000]),
+        bytes: Bytes::from(vec![7; bytes]),
     };
     bundler.push(&[Arc::new(frame)], std::time::Instant::now());
     bundler.close().unwrap()
