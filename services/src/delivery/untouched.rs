@@ -93,7 +93,7 @@ mod tests {
             for error in [writing.unwrap_err(), snapshot(&buffer).unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::Corrupt);
                 let told = error.to_string();
-                let expected = format!("open table buffer {buffer:?}: it is {state}, and 1 files");
+                let expected = format!("open table buffer {buffer:?}: it is {state}, and a file of rows lies");
                 assert!(told.starts_with(&expected), "{told}");
                 assert!(told.contains("millrace repair"), "{told}");
             }
