@@ -43,6 +43,8 @@ use crate::time::CaptureTime;
 const TICK: Duration = Duration::from_secs(1);
 /// How often it is looked for files to put together and for files to remove.
 const TEND: Duration = Duration::from_secs(60);
+/// How soon it is looked again where another filed at that time.
+const TEND_AGAIN: Duration = Duration::from_secs(1);
 /// The longest that filing may hold up an end.
 const LAST_PASS: Duration = Duration::from_secs(3);
 /// How often it is looked at, at least, when filing fails.
@@ -102,6 +104,8 @@ pub struct Tended {
     pub retired: u64,
     /// Files that had left, and are removed.
     pub removed: u64,
+    /// Whether another was filing, so that more may be to do.
+    pub is_held_up: bool,
 }
 
 /// Files the rows of one buffer.
@@ -160,14 +164,16 @@ impl Filer {
 
     async fn tend_often(&self) -> Infallible {
         loop {
-            match self.tend().await {
-                Ok(done) if done == Tended::default() => {}
-                Ok(Tended { made, left, retired, removed }) => {
+            let tended = self.tend().await;
+            match tended {
+                Ok(Tended { made: 0, retired: 0, removed: 0, .. }) => {}
+                Ok(Tended { made, left, retired, removed, .. }) => {
                     tracing::info!(made, left, retired, removed, "tended the files of rows");
                 }
-                Err(error) => tracing::warn!(%error, "tending the files of rows failed"),
+                Err(ref error) => tracing::warn!(%error, "tending the files of rows failed"),
             }
-            tokio::time::sleep(TEND).await;
+            let is_held_up = tended.is_ok_and(|done| done.is_held_up);
+            tokio::time::sleep(if is_held_up { TEND_AGAIN } else { TEND }).await;
         }
     }
 
@@ -181,7 +187,11 @@ impl Filer {
         let _stop_when_dropped = stop.clone().drop_guard();
         self.blocking(move |work| {
             let mut done = Tended::default();
-            while let Some(_lock) = FilingLock::try_take(&work.table)? {
+            loop {
+                let Some(_lock) = FilingLock::try_take(&work.table)? else {
+                    done.is_held_up = true;
+                    break;
+                };
                 if let Some(left) = work.retire_some(&stop)? {
                     done.retired += left.files;
                     done.removed += work.sweep()?;

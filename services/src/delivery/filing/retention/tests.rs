@@ -329,6 +329,22 @@ async fn an_older_buffer_takes_over_what_left_without_a_repair_too() {
     assert_eq!((answered(table), retired(table)), (20, 20));
 }
 
+/// It was looked again a minute later only, and nothing said so.
+#[tokio::test]
+async fn who_tends_knows_that_another_was_filing() {
+    let table = tempfile::tempdir().unwrap();
+    let filer = crate::delivery::Filer::open(
+        table.path(),
+        FilingPolicy::default(),
+        MadeUpClock::at(START).clock(),
+    )
+    .unwrap();
+    let lock = crate::delivery::lock::FilingLock::take(table.path()).unwrap();
+    assert!(filer.tend().await.unwrap().is_held_up);
+    drop(lock);
+    assert!(!filer.tend().await.unwrap().is_held_up);
+}
+
 #[tokio::test]
 async fn nothing_is_removed_while_the_copy_cannot_be_read() {
     let table = tempfile::tempdir().unwrap();
