@@ -51,8 +51,12 @@ pub(super) fn check(database: &Database, table: &Path) -> Result<(), PortError> 
 }
 
 fn refusal(buffer: &Path, state: &str, files: usize) -> PortError {
+    let files = match files {
+        1 => "a file of rows lies".to_owned(),
+        _ => format!("{files} files of rows lie"),
+    };
     let cause = format!(
-        "it is {state}, and {files} files of rows lie beside it: put a copy of it back, or let \"millrace repair\" \
+        "it is {state}, and {files} beside it: put a copy of it back, or let \"millrace repair\" \
          list the files anew"
     );
     PortError::because(ErrorKind::Corrupt, format!("open table buffer {buffer:?}"), cause)
@@ -93,7 +97,8 @@ mod tests {
             for error in [writing.unwrap_err(), snapshot(&buffer).unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::Corrupt);
                 let told = error.to_string();
-                let expected = format!("open table buffer {buffer:?}: it is {state}, and a file of rows lies");
+                let expected =
+                    format!("open table buffer {buffer:?}: it is {state}, and a file of rows lies");
                 assert!(told.starts_with(&expected), "{told}");
                 assert!(told.contains("millrace repair"), "{told}");
             }
