@@ -134,6 +134,12 @@ fn a_kill_while_objects_are_removed_is_no_damage() {
 
     let running = Running::start(site.command(&["up", "--log-format", "json"]));
     let gone = |path: &Path| if path.exists() { Err(format!("{path:?}")) } else { Ok(()) };
+    let address = running.address();
+    // All may have been gone before: it plays when it is ready, and listens for signals.
+    eventually(|| match get(&address, "/readyz") {
+        (200, _) => Ok(()),
+        (_, why) => Err(why),
+    });
     eventually(|| aged.iter().try_for_each(|(path, _)| gone(path)));
     let (ended, said) = running.terminate();
     assert!(ended.success(), "{said:?}");
