@@ -259,6 +259,8 @@ impl Guard {
         };
         let file = Arc::clone(&self.file);
         match tokio::task::spawn_blocking(move || read_through(&file.path)).await {
+            // Descriptors that have run out, for one, say nothing of the file.
+            Ok(Err(cause)) if cause.is_retryable() => Err(error),
             Ok(Err(cause)) => {
                 self.gaps.note(&self.file, &cause);
                 Ok(None)
@@ -272,4 +274,30 @@ impl Guard {
 fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::unix::fs::symlink;
+
+    use datafusion::error::DataFusionError;
+
+    use super::*;
+
+    /// It was a gap, and the answer went on without rows that are there.
+    #[tokio::test]
+    async fn what_may_pass_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part-1.parquet");
+        // The system opens no such link, and says neither that it is missing nor that it is damaged.
+        symlink(&path, &path).unwrap();
+        let gaps = Arc::new(Gaps::default());
+        let file = Arc::new(ListedFile { path, rows: 7 });
+        let guard = Guard { file, gaps: Arc::clone(&gaps) };
+        let failed = DataFusionError::IoError(io::Error::other("too many open files"));
+        let error = guard.judge::<()>(Ok(Err(failed))).await.unwrap_err();
+        assert!(error.to_string().contains("too many open files"), "{error}");
+        assert_eq!(gaps.all(), []);
+    }
 }
