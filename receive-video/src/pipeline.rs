@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use services::config::{Config, KeepConfig, StreamConfig};
-use services::{Account, Clock, DataFolder, ModelName, PortError, Ports, StreamId};
+use services::config::{Config, StreamConfig};
+use services::{Account, Clock, DataFolder, Keep, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ pub async fn run(
             lanes: lanes(config, stream),
             retry: Retry::new(stream),
             bounds: config.receive.clone(),
-            accounts: config.retention.accounts,
+            accounts: config.retention.accounts.into(),
             folder: DataFolder::new(&config.data),
             ports: ports.clone(),
             board: board.stream(id),
@@ -98,7 +98,7 @@ struct OneStream {
     lanes: Vec<LaneConfig>,
     retry: Retry,
     bounds: services::config::ReceiveConfig,
-    accounts: KeepConfig,
+    accounts: Keep,
     folder: DataFolder,
     ports: Ports,
     board: StreamBoard,

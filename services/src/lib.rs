@@ -19,6 +19,7 @@ pub mod feed;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod id;
+mod keep;
 pub mod message;
 pub mod object_store;
 pub mod price;
@@ -33,5 +34,6 @@ pub use counted::counted;
 pub use data_folder::DataFolder;
 pub use error::{ErrorKind, PortError};
 pub use id::{Epoch, FrameId, ModelName, Seq, StreamId};
+pub use keep::Keep;
 pub use message::{DetectionRow, FrameBatch, FrameEntry, FrameFormat, Payload, Status};
 pub use time::{CaptureClock, CaptureTime, MediaTime};

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use services::{Account, ModelName, StreamId, counted};
-
 use services::delivery::Hour;
+use services::{Account, ModelName, StreamId, counted};
 
 use super::{Equation, Gap};
 

@@ -4,10 +4,9 @@ use std::fs;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use services::config::{KeepConfig, SpoolPolicy};
-use services::object_store::retention::Keep;
+use services::config::SpoolPolicy;
 use services::queue::Depth;
-use services::{Clock, EmbeddedOptions, ModelName, StreamId, WorkQueue, open_embedded};
+use services::{Clock, EmbeddedOptions, Keep, ModelName, StreamId, WorkQueue, open_embedded};
 use telemetry::metrics::text_of;
 
 use super::*;
@@ -82,7 +81,7 @@ async fn what_a_message_a_lease_a_dead_letter_or_a_spool_names_stays() {
     let options = SpoolOptions {
         bound: 1 << 20,
         policy: SpoolPolicy::Block,
-        accounts: KeepConfig::default(),
+        accounts: Keep::default(),
         clock: Clock::system(),
     };
     let spool = Spool::open(&site.backend.folder, &stream, options).unwrap();

@@ -3,8 +3,8 @@
 use media::AccessUnit;
 use media::h264::{Encoder, EncoderConfig};
 use media::scene::{Scene, SceneConfig};
-use services::config::{Encode, KeepConfig, Pick, SampleConfig, Span};
-use services::{CaptureClock, CaptureTime, DataFolder};
+use services::config::{Encode, Pick, SampleConfig, Span};
+use services::{CaptureClock, CaptureTime, DataFolder, Keep};
 use tempfile::TempDir;
 
 use super::*;
@@ -27,7 +27,7 @@ impl Fixture {
         let options = SpoolOptions {
             bound: 1 << 20,
             policy,
-            accounts: KeepConfig::default(),
+            accounts: Keep::default(),
             clock: Clock::system(),
         };
         let spool = Spool::open(&DataFolder::new(root.path()), &stream, options).unwrap();

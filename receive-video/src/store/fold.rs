@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusqlite::Transaction;
-use services::config::{KeepConfig, Size, Span};
-use services::{Account, CaptureTime, Epoch, MediaTime};
+use services::{Account, CaptureTime, Epoch, Keep, MediaTime};
 
 use super::tables::{self, FOLDED, count, int};
 
@@ -28,11 +27,7 @@ impl EpochTexts {
 
 /// Folds the accounts of all epochs but those that are kept into one, under the newest of theirs. Epochs that are not
 /// over, or of which a bundle is here, wait for their turn.
-pub(super) fn fold(
-    tx: &Transaction<'_>,
-    keep: KeepConfig,
-    now: CaptureTime,
-) -> rusqlite::Result<()> {
+pub(super) fn fold(tx: &Transaction<'_>, keep: Keep, now: CaptureTime) -> rusqlite::Result<()> {
     let epochs = epochs(tx)?;
     let Some(newest) = newest_to_fold(&epochs, keep, now, first_needed(tx)?) else {
         return Ok(());
@@ -57,19 +52,13 @@ pub(super) fn fold(
 }
 
 /// The newest of the epochs (newest first) that are not kept apart; none from `needed` on is given.
-fn newest_to_fold(
-    epochs: &[EpochTexts],
-    keep: KeepConfig,
-    now: CaptureTime,
-    needed: i64,
-) -> Option<i64> {
-    let (longest, most) = (keep.age.map(Span::duration), keep.bytes.map(Size::bytes));
+fn newest_to_fold(epochs: &[EpochTexts], keep: Keep, now: CaptureTime, needed: i64) -> Option<i64> {
     let mut bytes = 0;
     let kept = |(number, epoch): &(usize, &EpochTexts)| {
         bytes += epoch.bytes;
         let is_kept = *number < MOST_EPOCHS
-            && longest.is_none_or(|longest| epoch.age(now) <= longest)
-            && most.is_none_or(|most| bytes <= most);
+            && keep.age.is_none_or(|longest| epoch.age(now) <= longest)
+            && keep.bytes.is_none_or(|most| bytes <= most);
         is_kept || epoch.epoch >= needed
     };
     epochs.iter().enumerate().skip_while(kept).map(|(_, epoch)| epoch.epoch).next()

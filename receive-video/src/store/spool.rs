@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::Transaction;
-use services::config::{KeepConfig, SpoolPolicy};
+use services::config::SpoolPolicy;
 use services::sqlite::Database;
-use services::{CaptureTime, Clock, DataFolder, Epoch, ModelName, PortError, StreamId};
+use services::{CaptureTime, Clock, DataFolder, Epoch, Keep, ModelName, PortError, StreamId};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -76,7 +76,7 @@ pub(crate) struct SpoolOptions {
     /// What happens to bundles past it.
     pub(crate) policy: SpoolPolicy,
     /// The accounts of past epochs that are kept apart.
-    pub(crate) accounts: KeepConfig,
+    pub(crate) accounts: Keep,
     /// What their age is told by.
     pub(crate) clock: Clock,
 }

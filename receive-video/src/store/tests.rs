@@ -6,9 +6,9 @@ mod suspended;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use services::config::{KeepConfig, SampleConfig, SpoolPolicy};
+use services::config::{SampleConfig, SpoolPolicy};
 use services::{
-    CaptureClock, CaptureTime, Clock, DataFolder, Epoch, ErrorKind, FrameFormat, MediaTime,
+    CaptureClock, CaptureTime, Clock, DataFolder, Epoch, ErrorKind, FrameFormat, Keep, MediaTime,
     ModelName, Seq, StreamId,
 };
 use tempfile::TempDir;
@@ -36,13 +36,13 @@ impl Fixture {
     }
 
     fn try_open(&self, policy: SpoolPolicy) -> Result<Spool, services::PortError> {
-        self.open_with(policy, KeepConfig::default(), Clock::system())
+        self.open_with(policy, Keep::default(), Clock::system())
     }
 
     fn open_with(
         &self,
         policy: SpoolPolicy,
-        accounts: KeepConfig,
+        accounts: Keep,
         clock: Clock,
     ) -> Result<Spool, services::PortError> {
         let options = SpoolOptions { bound: BOUND, policy, accounts, clock };

@@ -3,8 +3,8 @@
 use super::schema::{Config, KeepConfig};
 use super::value::{Size, Span};
 use crate::backend::EmbeddedOptions;
-use crate::delivery::{DeliveryOptions, FilingPolicy, KeepPolicy};
-use crate::object_store::retention::Keep;
+use crate::delivery::{DeliveryOptions, FilingPolicy};
+use crate::keep::Keep;
 use crate::queue::QueueOptions;
 
 impl Config {
@@ -16,10 +16,7 @@ impl Config {
             max_bytes: standard.max_bytes.min(self.delivery.max_bytes.bytes() / 2),
             max_rows: self.delivery.max_rows,
             max_age: self.delivery.max_age.duration(),
-            keep: KeepPolicy {
-                age: self.retention.rows.age.map(Span::duration),
-                bytes: self.retention.rows.bytes.map(Size::bytes),
-            },
+            keep: self.retention.rows.into(),
         };
         EmbeddedOptions {
             queue: QueueOptions {
@@ -51,7 +48,7 @@ mod tests {
     use super::super::{Overrides, parse};
     use super::*;
 
-    fn keep(rows: &str) -> Result<KeepPolicy, String> {
+    fn keep(rows: &str) -> Result<Keep, String> {
         let text = format!("[retention]\nrows = {{ {rows} }}\n");
         parse(Some((&text, Path::new("m.toml"))), &BTreeMap::new(), &Overrides::default())
             .map(|config| config.embedded_options().delivery.filing.keep)
@@ -60,10 +57,10 @@ mod tests {
 
     #[test]
     fn rows_leave_when_it_is_asked_for() {
-        assert_eq!(keep(""), Ok(KeepPolicy::default()));
+        assert_eq!(keep(""), Ok(Keep::default()));
         let age = Some(Duration::from_secs(365 * 86_400));
-        assert_eq!(keep("age = \"365d\""), Ok(KeepPolicy { age, bytes: None }));
-        let both = KeepPolicy { age: age.map(|age| age / 365), bytes: Some(20 << 30) };
+        assert_eq!(keep("age = \"365d\""), Ok(Keep { age, bytes: None }));
+        let both = Keep { age: age.map(|age| age / 365), bytes: Some(20 << 30) };
         assert_eq!(keep("age = \"1d\", bytes = \"20GiB\""), Ok(both));
     }
 

@@ -30,12 +30,12 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use self::retention::KeepPolicy;
 use self::work::Work;
 use super::buffer::OpenHour;
 use super::lock::FilingLock;
 use crate::clock::Clock;
 use crate::error::PortError;
+use crate::keep::Keep;
 use crate::sqlite;
 use crate::time::CaptureTime;
 
@@ -60,7 +60,7 @@ pub struct FilingPolicy {
     /// An hour's rows are filed when the oldest has waited this long.
     pub max_age: Duration,
     /// How much of what is filed is kept.
-    pub keep: KeepPolicy,
+    pub keep: Keep,
 }
 
 impl Default for FilingPolicy {
@@ -69,7 +69,7 @@ impl Default for FilingPolicy {
             max_bytes: 8 * 1_024 * 1_024,
             max_rows: 100_000,
             max_age: Duration::from_secs(300),
-            keep: KeepPolicy::default(),
+            keep: Keep::default(),
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::message::DetectionRow;
 
 pub use buffer::buffer_path;
 pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
-pub use filing::{Filed, Filer, FilingPolicy, KeepPolicy, Tended};
+pub use filing::{Filed, Filer, FilingPolicy, Tended};
 pub use firehose::FirehoseStream;
 pub use gone::{Gone, Loss, gone};
 pub use readers::Reading;

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use services::MadeUpClock;
-use services::config::{Size, Span};
 
 use super::*;
 use crate::store::EpochAccount;
 
 const DAY: u64 = 86_400_000;
 
-fn keep(days: Option<u64>, bytes: Option<u64>) -> KeepConfig {
-    let age = days.map(|days| Span::from_millis(days * DAY));
-    KeepConfig { age, bytes: bytes.map(Size::from_bytes) }
+fn keep(days: Option<u64>, bytes: Option<u64>) -> Keep {
+    let age = days.map(|days| Duration::from_millis(days * DAY));
+    Keep { age, bytes }
 }
 
 /// What became of an hour's ten access units.
@@ -32,14 +31,14 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(accounts: KeepConfig) -> Self {
+    fn new(accounts: Keep) -> Self {
         let (fixture, clock) = (Fixture::new(), MadeUpClock::at(Epoch(100 * DAY).begin()));
         let spool = fixture.open_with(SpoolPolicy::Block, accounts, clock.clock()).unwrap();
         Self { fixture, clock, spool }
     }
 
     /// The spool is opened anew.
-    fn again(self, accounts: KeepConfig) -> Self {
+    fn again(self, accounts: Keep) -> Self {
         let Self { fixture, clock, spool } = self;
         drop(spool);
         let spool = fixture.open_with(SpoolPolicy::Block, accounts, clock.clock()).unwrap();

@@ -79,7 +79,7 @@ fn a_suspended_reader_holds_up_the_log_no_further_than_its_bound_and_nothing_is_
     let options = SpoolOptions {
         bound: 1 << 30,
         policy: SpoolPolicy::Block,
-        accounts: KeepConfig::default(),
+        accounts: Keep::default(),
         clock: Clock::system(),
     };
     let spool = Spool::open(&folder, &stream(), options).unwrap();

@@ -20,28 +20,18 @@ use crate::delivery::columns::Hour;
 use crate::delivery::list::{self, FiledPart};
 use crate::delivery::retired::{self, RetiredFrames};
 use crate::error::PortError;
+use crate::keep::Keep;
 use crate::time::CaptureTime;
 
 /// Hours leave together while their rows are not more than this.
 const STEP_ROWS: u64 = 1_000_000;
 
-/// How much of the table's filed rows is kept: either bound, both, or all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeepPolicy {
-    /// An hour leaves when its end is as long ago.
-    pub age: Option<Duration>,
-    /// The oldest hour leaves while the table's files are more bytes than this.
-    pub bytes: Option<u64>,
-}
-
-impl KeepPolicy {
-    /// Tells whether the oldest hour is due, of `held` bytes in all.
-    fn is_due(&self, hour: Hour, held: u64, now: CaptureTime) -> bool {
-        let end = Hour(hour.0.saturating_add(1)).begin();
-        let age = u64::try_from(now.0.saturating_sub(end.0)).ok().map(Duration::from_micros);
-        self.age.is_some_and(|most| age.is_some_and(|age| age >= most))
-            || self.bytes.is_some_and(|most| held > most)
-    }
+/// Tells whether the oldest hour is due: its end is so long ago, or the table's files are more bytes, `held`, than are kept.
+fn is_due(keep: Keep, hour: Hour, held: u64, now: CaptureTime) -> bool {
+    let end = Hour(hour.0.saturating_add(1)).begin();
+    let age = u64::try_from(now.0.saturating_sub(end.0)).ok().map(Duration::from_micros);
+    keep.age.is_some_and(|most| age.is_some_and(|age| age >= most))
+        || keep.bytes.is_some_and(|most| held > most)
 }
 
 /// What left in one step.
@@ -95,7 +85,7 @@ impl Work {
     /// The oldest hours, as many as leave together.
     pub(super) fn due(&self) -> Result<Option<(Hour, Due)>, PortError> {
         let keep = self.policy.keep;
-        if keep == KeepPolicy::default() {
+        if keep.is_all() {
             return Ok(None);
         }
         let now = self.clock.now();
@@ -105,7 +95,7 @@ impl Work {
         let mut due = Due { others, ..Due::default() };
         while let Some((hour, parts)) = closed.pop_first() {
             let rows = due.rows + parts.iter().map(|part| part.rows).sum::<u64>();
-            if !keep.is_due(hour, held, now) || (due.last.is_some() && rows > STEP_ROWS) {
+            if !is_due(keep, hour, held, now) || (due.last.is_some() && rows > STEP_ROWS) {
                 due.others.extend(parts);
                 break;
             }

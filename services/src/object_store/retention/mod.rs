@@ -27,6 +27,7 @@ use super::folder::remove_stale;
 use crate::clock::Clock;
 use crate::durable;
 use crate::error::PortError;
+use crate::keep::Keep;
 use crate::sqlite::blocking;
 use crate::time::CaptureTime;
 
@@ -34,22 +35,6 @@ use crate::time::CaptureTime;
 pub const FLOOR: Duration = Duration::from_secs(600);
 /// What of the store is objects of frames.
 const FRAMES: &str = "frames";
-
-/// How much is kept of a kind. With both bounds, what either lets go goes; with none, all is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// What is older goes.
-    pub age: Option<Duration>,
-    /// Beyond so many bytes, the oldest goes.
-    pub bytes: Option<u64>,
-}
-
-impl Keep {
-    /// Tells whether nothing ever goes.
-    pub fn is_all(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// What a pass found, did and left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

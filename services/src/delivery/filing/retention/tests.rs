@@ -15,9 +15,9 @@ use crate::durable;
 
 const START: CaptureTime = CaptureTime(1_795_262_000_000_000);
 const AN_HOUR: Duration = Duration::from_secs(3_600);
-const DAY: KeepPolicy = KeepPolicy { age: Some(Duration::from_secs(86_400)), bytes: None };
+const DAY: Keep = Keep { age: Some(Duration::from_secs(86_400)), bytes: None };
 
-fn work(table: &Path, clock: &MadeUpClock, keep: KeepPolicy) -> Work {
+fn work(table: &Path, clock: &MadeUpClock, keep: Keep) -> Work {
     let policy = FilingPolicy { keep, ..FilingPolicy::default() };
     Work::open(table, policy, clock.clock()).unwrap()
 }
@@ -88,7 +88,7 @@ fn the_oldest_hours_leave_until_the_rest_is_as_small_as_asked_for() {
     let table = tempfile::tempdir().unwrap();
     let table = table.path();
     let clock = MadeUpClock::at(START);
-    let all = work(table, &clock, KeepPolicy::default());
+    let all = work(table, &clock, Keep::default());
     for hour in 0..5 {
         file(&all, hour * 10..hour * 10 + 10);
         clock.advance(AN_HOUR);
@@ -97,7 +97,7 @@ fn the_oldest_hours_leave_until_the_rest_is_as_small_as_asked_for() {
     let size = |file: &ListedFile| fs::metadata(&file.path).unwrap().len();
     let sizes: Vec<_> = snapshot(&buffer_path(table)).unwrap().files.iter().map(size).collect();
     let last_three = sizes[2..].iter().sum();
-    let keep = |bytes| work(table, &clock, KeepPolicy { age: None, bytes: Some(bytes) });
+    let keep = |bytes| work(table, &clock, Keep { age: None, bytes: Some(bytes) });
     assert_eq!(retire(&keep(sizes.iter().sum())), 0);
     assert_eq!(retire(&keep(last_three)), 2);
     assert_eq!((answered(table), retired(table)), (30, 20));
@@ -111,7 +111,7 @@ fn neither_an_hour_that_is_under_way_nor_one_with_buffered_rows_leaves() {
     let table = tempfile::tempdir().unwrap();
     let table = table.path();
     let clock = MadeUpClock::at(START);
-    let work = work(table, &clock, KeepPolicy { age: None, bytes: Some(0) });
+    let work = work(table, &clock, Keep { age: None, bytes: Some(0) });
     file(&work, 0..1);
     assert_eq!(retire(&work), 0, "it is under way");
     put(&work, 1..2);
@@ -185,7 +185,7 @@ fn a_file_that_cannot_be_read_is_not_counted_and_stays_while_the_others_leave() 
     let table = tempfile::tempdir().unwrap();
     let table = table.path();
     let clock = MadeUpClock::at(START);
-    let work = work(table, &clock, KeepPolicy { age: DAY.age, bytes: Some(1) });
+    let work = work(table, &clock, Keep { age: DAY.age, bytes: Some(1) });
     (0..3).for_each(|n| file(&work, n..n + 1));
     let damaged = snapshot(&buffer_path(table)).unwrap().files.remove(1).path;
     let mut bytes = fs::read(&damaged).unwrap();
@@ -410,7 +410,7 @@ proptest! {
         let table = table.path();
         let copies = tempfile::tempdir().unwrap();
         let clock = MadeUpClock::at(START);
-        let keep = KeepPolicy { age: Some(AN_HOUR), bytes: None };
+        let keep = Keep { age: Some(AN_HOUR), bytes: None };
         let mut accepted = 0;
         for (life, (files, steps, is_restored)) in lives.into_iter().enumerate() {
             let filing = work(table, &clock, keep);
