@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 /// `received = taken + skipped + undecodable + pending`. What became of the taken frames after they were
 /// durable (delivered, in flight, dead) is read from the queue and the table; `shed` is the receiver's part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Account {
     /// Access units that arrived.
     pub received: u64,

@@ -1,7 +1,9 @@
 //! The two messages: [`FrameBatch`] on the queue and [`DetectionRow`] on the delivery stream.
 //!
 //! Their JSON Schemas lie in `docs/schema/`, generated from these types; golden files in the tests hold their
-//! text. A change that an older reader would misread is a new [`FrameBatch::VERSION`].
+//! text. Writers write these fields and no others; readers leave out what they do not know, so that processes of
+//! neighbouring versions share a queue and a table. A change that an older reader would misread is a new
+//! [`FrameBatch::VERSION`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,7 +16,6 @@ use crate::time::{CaptureClock, CaptureTime, MediaTime};
 
 /// What one queue message carries: frames of one stream, in time order, for one model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct FrameBatch {
     /// The message's version, [`FrameBatch::VERSION`].
     #[schemars(extend("const" = FrameBatch::VERSION))]
@@ -51,7 +52,6 @@ fn one() -> u32 {
 
 /// One frame of a [`FrameBatch`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct FrameEntry {
     /// Its number within the epoch.
     pub seq: Seq,
@@ -113,7 +113,6 @@ impl Payload {
 
 /// An object of the object store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ObjectRef {
     /// The bucket's name; embedded, the name of the object folder.
     pub bucket: String,
@@ -282,7 +281,6 @@ impl Status {
 /// Flat, so that the same SQL text runs on Athena, DataFusion and DuckDB. One row per
 /// `(frame_id, model, detection)`, whatever was delivered twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DetectionRow {
     /// The stream's id.
     pub stream: StreamId,

@@ -37,6 +37,14 @@ async fn messages_that_cannot_be_read_go_to_the_dead_letters_at_once() {
             good.to_json().replacen("\"window\":1,\"frames\":[", "\"window\":2,\"frames\":[", 1),
             "no multiple of the window of 2",
         ),
+        (
+            good.to_json().replacen("\"object\":{", "\"shared\":{", 1),
+            "unknown variant `shared`, expected `object` or `inline`",
+        ),
+        (
+            good.to_json().replacen("\"jpeg\"", "\"png\"", 1),
+            "unknown variant `png`, expected `jpeg` or `h264`",
+        ),
     ];
     let worker = site.start(one_thing());
     for (body, _) in &cases {

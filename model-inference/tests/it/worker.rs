@@ -43,6 +43,23 @@ async fn a_bundle_becomes_rows_and_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_with_fields_that_this_worker_does_not_know_is_answered() {
+    let site = Site::new();
+    let frames = vec![jpeg_of(64, 32), jpeg_of(64, 32)];
+    site.store(frames.concat()).await;
+    let mut message = serde_json::to_value(site.batch(&frames)).unwrap();
+    for place in ["", "/frames/0", "/frames/1", "/payload/object"] {
+        message.pointer_mut(place).unwrap()["of_tomorrow"] = serde_json::json!({ "any": [1] });
+    }
+    site.send(message.to_string()).await;
+    let worker = site.start(one_thing());
+    site.done().await;
+    assert_eq!(site.told(), ["0 ok", "1 ok"]);
+    assert!(site.dead().await.is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bytes_may_travel_in_the_message() {
     let site = Site::new();
     let frames = vec![jpeg_of(64, 32)];

@@ -274,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_with_fields_that_this_reader_does_not_know_is_read() {
+        let table = tempfile::tempdir().unwrap();
+        let frames = vec![RetiredFrames { of: of("gate", 1), frames: 10 }];
+        let retired = Retired { steps: 1, last: 3, frames };
+        let copy = Copy { version: COPY_VERSION, retired, leaving: vec![] };
+        let mut text = serde_json::to_value(&copy).unwrap();
+        text["of_tomorrow"] = 1.into();
+        text["frames"][0]["of_tomorrow"] = 1.into();
+        fs::write(copy_path(table.path()), text.to_string()).unwrap();
+        assert_eq!(read_copy(table.path()).unwrap().unwrap().retired, copy.retired);
+    }
+
+    #[test]
     fn counts_of_old_epochs_become_one_and_no_frame_is_forgotten() {
         let table = tempfile::tempdir().unwrap();
         let database = Database::open(&buffer_path(table.path()), &FORMAT).unwrap();

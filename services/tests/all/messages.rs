@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use services::message::ObjectRef;
 use services::{
-    CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime,
-    ModelName, Payload, Seq, Status, StreamId,
+    Account, CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat,
+    MediaTime, ModelName, Payload, Seq, Status, StreamId,
 };
 
 const CAPTURED_AT: CaptureTime = CaptureTime(1_795_262_000_123_456);
@@ -151,6 +151,36 @@ fn refusal(field: &str, value: Value) -> String {
     FrameBatch::from_json(&message.to_string()).unwrap_err().to_string()
 }
 
+/// The same text with a field that no version knows, wherever an object has fields of its own.
+fn with_unknown_fields(golden: &str, places: &[&str]) -> String {
+    let mut value: Value = serde_json::from_str(golden).unwrap();
+    for place in places {
+        value.pointer_mut(place).unwrap()["of_tomorrow"] = json!({ "any": ["thing"] });
+    }
+    value.to_string()
+}
+
+#[test]
+fn fields_that_a_reader_does_not_know_are_left_out() {
+    let testdata = folder("testdata");
+    for (file, batch, places) in [
+        (
+            "frame-batch-object.v1.json",
+            object_batch(),
+            &["", "/frames/0", "/frames/1", "/payload/object"][..],
+        ),
+        ("frame-batch-inline.v1.json", inline_batch(), &["", "/frames/0"]),
+    ] {
+        let text = with_unknown_fields(&read(&testdata.join(file)), places);
+        assert_eq!(FrameBatch::from_json(&text).unwrap(), batch, "{file}");
+    }
+    let text = with_unknown_fields(&read(&testdata.join("detection-row.v1.json")), &[""]);
+    assert_eq!(serde_json::from_str::<DetectionRow>(&text).unwrap(), row());
+    let account = Account { received: 5, taken: 5, ..Account::default() };
+    let text = with_unknown_fields(&serde_json::to_string(&account).unwrap(), &[""]);
+    assert_eq!(serde_json::from_str::<Account>(&text).unwrap(), account);
+}
+
 #[test]
 fn another_version_is_named_before_anything_else_is_read() {
     let newer = json!({ "v": 2, "pictures": "in a field that version 1 does not know" });
@@ -169,8 +199,10 @@ fn what_is_no_frame_batch_is_malformed() {
         let error = FrameBatch::from_json(text).unwrap_err().to_string();
         assert_eq!(error, format!("read frame batch: {expected}"));
     }
-    assert!(refusal("urgent", json!(true)).contains("unknown field `urgent`"));
-    assert!(refusal("/frames/0/format", json!("png")).contains("unknown variant `png`"));
+    let png = refusal("/frames/0/format", json!("png"));
+    assert!(png.contains("unknown variant `png`, expected `jpeg` or `h264`"), "{png}");
+    let shared = refusal("/payload", json!({ "shared": "memory" }));
+    assert!(shared.contains("unknown variant `shared`, expected `object` or `inline`"), "{shared}");
     assert!(refusal("/stream", json!("../gate")).contains("stream id \"../gate\" is not allowed"));
     assert!(refusal("/frames/1/len", json!(-1)).contains("expected u64"));
 }

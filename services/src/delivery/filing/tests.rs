@@ -207,6 +207,23 @@ fn a_row_that_cannot_be_read_is_set_aside_and_those_behind_it_are_filed() {
     assert_eq!(lost().len(), 4);
 }
 
+#[test]
+fn a_row_with_a_field_that_the_filer_does_not_know_is_filed() {
+    let table = tempfile::tempdir().unwrap();
+    let clock = MadeUpClock::at(START);
+    let work = work(table.path(), &clock);
+    let mut newer = serde_json::to_value(row("gate", 8, 0)).unwrap();
+    newer["of_tomorrow"] = serde_json::json!({ "any": ["thing"] });
+    let bodies = [newer.to_string()];
+    buffer::insert(&work.database, &bodies, clock.clock().now(), u64::MAX).unwrap();
+    let snapshot = crate::delivery::snapshot(&buffer::buffer_path(table.path())).unwrap();
+    assert_eq!((snapshot.buffered.num_rows(), snapshot.gaps.len()), (1, 0));
+
+    assert_eq!(work.pass(|_, _| true).unwrap(), Filed { files: 1, rows: 1 });
+    assert_eq!(frame_ids(table.path()), [row("gate", 8, 0).frame_id]);
+    assert!(gone(&buffer::buffer_path(table.path())).unwrap().losses.is_empty());
+}
+
 /// Runs a pass that dies after so many durable steps.
 fn die_after(work: &Work, steps: usize) -> Option<()> {
     let mut left = steps;
