@@ -2,7 +2,7 @@
 //!
 //! A worker leases a message, gets its object, decodes each run's pictures, asks the model, and delivers the rows;
 //! the message is acknowledged only after the delivery stream accepted every row of it. Files read in that order:
-//! `receive`, `preprocess`, `model`, `postprocess`, `rows`, `deliver`; `worker` puts them together.
+//! `receive`, `preprocess`, `model`, `postprocess`, `publish`, `rows`, `deliver`; `worker` puts them together.
 
 mod backoff;
 mod deliver;
@@ -12,6 +12,7 @@ pub mod model;
 mod panic;
 pub mod postprocess;
 pub mod preprocess;
+mod publish;
 mod receive;
 mod report;
 mod rows;

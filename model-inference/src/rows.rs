@@ -16,6 +16,13 @@ pub(crate) enum Answer {
     Late,
 }
 
+impl Answer {
+    /// Tells whether trying again would change nothing.
+    pub(crate) fn is_final(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
 /// The reason of the rows of frames whose deadline passed.
 pub(crate) const DEADLINE: &str = "deadline";
 

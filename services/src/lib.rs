@@ -24,6 +24,7 @@ pub mod message;
 pub mod object_store;
 pub mod price;
 pub mod queue;
+pub mod result;
 pub mod sqlite;
 pub mod time;
 
@@ -36,4 +37,5 @@ pub use error::{ErrorKind, PortError};
 pub use id::{Epoch, FrameId, ModelName, Seq, StreamId};
 pub use keep::Keep;
 pub use message::{DetectionRow, FrameBatch, FrameEntry, FrameFormat, Payload, Status};
+pub use result::{Detection, FrameResult, Region};
 pub use time::{CaptureClock, CaptureTime, MediaTime};

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use services::counted;
 use services::feed::ResultFeed;
 
-use crate::health::State;
+use crate::health::{State, Verdict};
 use crate::metrics::Page;
 use crate::part::Part;
 
@@ -15,7 +16,11 @@ pub(crate) struct Feed(pub(crate) Arc<dyn ResultFeed>);
 
 impl Part for Feed {
     fn states(&self) -> Vec<State> {
-        Vec::new()
+        let words = match self.0.lost() {
+            0 => "none was lost".to_owned(),
+            lost => format!("{} lost on the way", counted(lost, "result")),
+        };
+        vec![State { kind: "feeds", name: "results".to_owned(), words, verdict: Verdict::Good }]
     }
 
     fn write_metrics(&self, page: &mut Page<'_>) -> fmt::Result {

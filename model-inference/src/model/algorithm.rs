@@ -3,7 +3,7 @@
 use std::fmt;
 
 use media::RgbImage;
-use services::ModelName;
+use services::{Detection, ModelName};
 
 use super::ModelError;
 
@@ -22,37 +22,6 @@ pub trait Algorithm: Send {
     /// # Errors
     /// When this run came to nothing; the frame is tried again, and answered with an `error` row at last.
     fn run(&mut self, pictures: &[RgbImage]) -> Result<Vec<Detection>, ModelError>;
-}
-
-/// One answer about a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Detection {
-    /// The class's index in the model's labels.
-    pub class_id: u32,
-    /// The class's name.
-    pub label: String,
-    /// The confidence, 0 to 1.
-    pub score: f32,
-    /// Where in the picture; none for an answer about the whole of it.
-    pub region: Option<Region>,
-    /// JSON for what has no column: keypoints, mask, radius.
-    pub extra: Option<String>,
-}
-
-/// A box in the picture.
-///
-/// # Units
-/// Fractions of the picture's width and height, all within 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Region {
-    /// Left edge.
-    pub x: f32,
-    /// Top edge.
-    pub y: f32,
-    /// Width.
-    pub w: f32,
-    /// Height.
-    pub h: f32,
 }
 
 /// A picture's width and height in pixels.

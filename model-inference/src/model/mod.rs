@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use services::config::ModelConfig;
 use services::{ModelName, counted};
 
-pub use algorithm::{Algorithm, Detection, Model, PictureSize, Region};
+pub use algorithm::{Algorithm, Model, PictureSize};
+pub use services::{Detection, Region};
 
 /// A model that cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
-//! One message's way, in a straight line: parse → fetch → decode → run → rows → deliver → how it ends.
+//! One message's way, in a straight line: parse → fetch → decode → run → publish → rows → deliver → how it ends.
 //!
-//! On each try the frames that could be answered are, and their rows delivered; when others failed the message is
+//! A frame's result is published when its run ends, before any row is delivered. On each try the frames that could be answered are, and their rows delivered; when others failed the message is
 //! given back. On the last try those get `error` rows and the message goes to the dead letters.
 
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use media::RgbImage;
-use services::feed::FrameResult;
 use services::queue::Received;
 use services::{
     CaptureTime, Clock, DetectionRow, FrameBatch, FrameEntry, Payload, PortError, Ports, Status,
@@ -18,6 +17,7 @@ use telemetry::trace::{self, Span};
 use super::pool::{Pool, Ran};
 use crate::deliver::deliver;
 use crate::model::Model;
+use crate::publish::publish;
 use crate::receive::{self, FetchedPayload, FrameError};
 use crate::rows::{Answer, RowMaker};
 use crate::status::{ModelStatus, StatusBoard};
@@ -51,13 +51,13 @@ pub(crate) enum Ending {
 }
 
 /// Decides how a message ends of which the frames in `failed` came to nothing, each with its reason.
-fn ending(failed: &[(String, String)], frames: usize, receives: u32, max_receives: u32) -> Ending {
+fn ending(failed: &[(String, String)], frames: usize, is_last_try: bool) -> Ending {
     let Some((frame, reason)) = failed.first() else { return Ending::Acknowledge };
     let reason = match failed.len() {
         1 if frames == 1 => reason.clone(),
         count => format!("{count} of {frames} frames failed, first {frame}: {reason}"),
     };
-    if receives >= max_receives { Ending::Bury(reason) } else { Ending::Release(Some(reason)) }
+    if is_last_try { Ending::Bury(reason) } else { Ending::Release(Some(reason)) }
 }
 
 /// A run's answer.
@@ -89,17 +89,18 @@ impl BatchWorker {
             Err(reason) => return Ending::Bury(reason),
         };
         let span = begin(&batch, received.receives);
-        let answers = self.answers(&batch, &span, begun).await;
+        let is_last_try = received.receives >= self.max_receives;
+        let answers = self.answers(&batch, &span, begun, is_last_try).await;
         let failed = failures(&batch, &answers);
-        let ending = ending(&failed, answers.len(), received.receives, self.max_receives);
-        let results = self.results(&batch, &answers, matches!(ending, Ending::Bury(_)));
+        let ending = ending(&failed, answers.len(), is_last_try);
+        let results = self.results(&batch, &answers, is_last_try);
         if let Ending::Release(Some(reason)) | Ending::Bury(reason) = &ending {
             span.fail(reason);
         }
         let delivering = self.deliver(&batch, results);
         match trace::inside(&span, "deliver", delivering).await {
             Ok(()) => ending,
-            Err(error) if received.receives >= self.max_receives => Ending::Bury(error.to_string()),
+            Err(error) if is_last_try => Ending::Bury(error.to_string()),
             Err(error) => Ending::Release(Some(error.to_string())),
         }
     }
@@ -109,6 +110,7 @@ impl BatchWorker {
         batch: &'a FrameBatch,
         span: &Span,
         begun: &Arc<AtomicBool>,
+        is_last_try: bool,
     ) -> Vec<Answered<'a>> {
         let began = Instant::now();
         let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
@@ -125,7 +127,11 @@ impl BatchWorker {
                 Ok(payload) => self.answer(window, payload, span, begun).await,
                 Err(reason) => (Answer::Failed(reason.clone()), Duration::ZERO),
             };
-            answers.push(Answered { entry, answer, at: self.clock.now(), worked: fetch + work });
+            let at = self.clock.now();
+            if is_last_try || answer.is_final() {
+                publish(self.ports.feed.as_ref(), batch, entry, &answer, at);
+            }
+            answers.push(Answered { entry, answer, at, worked: fetch + work });
         }
         answers
     }
@@ -180,8 +186,7 @@ impl BatchWorker {
         };
         let (model_version, worker) = (self.model.version.as_str(), self.worker.as_str());
         let maker = RowMaker { batch, model_version, object_uri, worker };
-        let due =
-            answers.iter().filter(|run| is_last_try || !matches!(run.answer, Answer::Failed(_)));
+        let due = answers.iter().filter(|run| is_last_try || run.answer.is_final());
         due.map(|run| Due { rows: maker.rows(run.entry, &run.answer, run.at), worked: run.worked })
             .collect()
     }
@@ -193,12 +198,6 @@ impl BatchWorker {
         self.clear_trouble();
         delivered?;
         self.count(batch, &results);
-        for Due { rows, .. } in results {
-            let result = FrameResult { rows, reply_to: batch.reply_to.clone() };
-            if let Err(error) = self.ports.feed.publish(Arc::new(result)).await {
-                tracing::debug!(%error, "result not published");
-            }
-        }
         Ok(())
     }
 
@@ -272,19 +271,19 @@ mod tests {
 
     #[test]
     fn a_message_without_failures_is_acknowledged_on_any_try() {
-        assert_eq!(ending(&[], 3, 1, 5), Ending::Acknowledge);
-        assert_eq!(ending(&[], 3, 9, 5), Ending::Acknowledge);
+        assert_eq!(ending(&[], 3, false), Ending::Acknowledge);
+        assert_eq!(ending(&[], 3, true), Ending::Acknowledge);
     }
 
     #[test]
     fn a_message_with_failures_is_tried_again_until_the_last_try() {
         let reason = "2 of 3 frames failed, first gate/1/2: decode jpeg: damaged".to_owned();
-        assert_eq!(ending(&failed(2), 3, 4, 5), Ending::Release(Some(reason.clone())));
-        assert_eq!(ending(&failed(2), 3, 5, 5), Ending::Bury(reason));
+        assert_eq!(ending(&failed(2), 3, false), Ending::Release(Some(reason.clone())));
+        assert_eq!(ending(&failed(2), 3, true), Ending::Bury(reason));
     }
 
     #[test]
     fn the_reason_of_a_lone_frame_is_the_message_s() {
-        assert_eq!(ending(&failed(1), 1, 1, 1), Ending::Bury("decode jpeg: damaged".into()));
+        assert_eq!(ending(&failed(1), 1, true), Ending::Bury("decode jpeg: damaged".into()));
     }
 }

@@ -35,7 +35,7 @@ async fn a_bundle_becomes_rows_and_is_acknowledged() {
     assert_eq!(row.object_offset, Some(frames[0].len() as u64));
     assert_eq!((row.worker.as_str(), row.model_version.as_str()), ("w", "1"));
     let Some(Update::Result(result)) = feed.next().await else { panic!("nothing was published") };
-    assert_eq!(result.rows.len(), 1);
+    assert_eq!((result.detections.as_slice(), result.status), ([thing()].as_slice(), Status::Ok));
     worker.stop().await;
     let counts = &site.status().streams[&row.stream];
     assert_eq!((counts.inferred, counts.rows, counts.errors), (3, 3, 0));
@@ -57,6 +57,43 @@ async fn a_batch_with_fields_that_this_worker_does_not_know_is_answered() {
     assert_eq!(site.told(), ["0 ok", "1 ok"]);
     assert!(site.dead().await.is_empty());
     worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_is_published_while_its_rows_wait_for_the_delivery_stream() {
+    let site = Site::new();
+    let mut feed = site.ports.feed.subscribe().await.unwrap();
+    let is_away = Arc::new(AtomicBool::new(true));
+    let gate = Arc::clone(&is_away);
+    site.script(move |_, _| if gate.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) });
+    site.submit(&[jpeg_of(64, 32), jpeg_of(64, 32)]).await;
+    let worker = site.start(one_thing());
+    for _ in 0..2 {
+        let published = tokio::time::timeout(PATIENCE, feed.next()).await;
+        let Some(Update::Result(result)) = published.expect("it waits for no row") else {
+            panic!("nothing was published")
+        };
+        assert_eq!(result.detections, [thing()]);
+    }
+    assert!(site.rows().is_empty());
+    is_away.store(false, Ordering::SeqCst);
+    site.done().await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_tried_again_has_no_result_before_its_last_try() {
+    let site = Site::new();
+    let mut feed = site.ports.feed.subscribe().await.unwrap();
+    site.submit(&[b"this is no jpeg".to_vec()]).await;
+    let worker = site.start(one_thing());
+    site.done().await;
+    worker.stop().await;
+    let Some(Update::Result(result)) = feed.next().await else { panic!("nothing was published") };
+    assert_eq!(result.status, Status::Error);
+    assert!(result.reason.as_ref().is_some_and(|reason| reason.contains("jpeg")), "{result:?}");
+    let more = tokio::time::timeout(Duration::ZERO, feed.next()).await;
+    assert!(more.is_err(), "one was published of three tries: {more:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

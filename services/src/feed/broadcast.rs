@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{Receiver, Sender};
 
-use super::{FrameResult, ResultFeed, Subscription, Update};
+use super::{ResultFeed, Subscription, Update};
 use crate::error::PortError;
+use crate::result::FrameResult;
 
 /// A feed to subscribers in the same process. It ends for them when its last clone is dropped.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ impl BroadcastFeed {
 
 #[async_trait]
 impl ResultFeed for BroadcastFeed {
-    async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError> {
+    fn publish(&self, result: Arc<FrameResult>, _: Option<&str>) -> Result<(), PortError> {
         // An error says that nobody listens, which is nobody's fault.
         drop(self.sender.send(result));
         Ok(())
@@ -70,7 +71,7 @@ mod tests {
         let feed = BroadcastFeed::new(4);
         let mut slow = feed.subscribe().await.unwrap();
         for seq in 0..10 {
-            feed.publish(result(seq)).await.unwrap();
+            feed.publish(result(seq), None).unwrap();
         }
         assert_eq!(slow.next().await, Some(Update::Missed(6)));
         for seq in 6..10 {
@@ -82,7 +83,7 @@ mod tests {
     async fn a_feed_that_ended_says_so_after_its_last_result() {
         let feed = BroadcastFeed::new(4);
         let mut subscriber = feed.subscribe().await.unwrap();
-        feed.publish(result(1)).await.unwrap();
+        feed.publish(result(1), None).unwrap();
         drop(feed);
         assert_eq!(subscriber.next().await, Some(Update::Result(result(1))));
         assert_eq!(subscriber.next().await, None);

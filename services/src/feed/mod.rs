@@ -6,6 +6,8 @@
 //!   how many ([`Update::Missed`]); it never slows the publisher or another subscriber.
 //! * A subscriber sees what was published after it subscribed, and perhaps what was on its way then. Results of
 //!   different frames may change places on their way, and where the way leads through a queue a result may come twice.
+//! * A result is published when it exists, before its rows are in the table: a frame that is worked on again, because they
+//!   did not get there, has its result again.
 
 mod broadcast;
 #[cfg(any(test, feature = "contract"))]
@@ -19,19 +21,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::error::PortError;
-use crate::message::DetectionRow;
+use crate::result::FrameResult;
 
 pub use broadcast::BroadcastFeed;
 pub use reply_queue::ReplyQueueFeed;
-
-/// All rows of one frame and model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FrameResult {
-    /// The rows, at least one; all of the same `frame_id` and `model`.
-    pub rows: Vec<DetectionRow>,
-    /// The feed that its message asked for, by the name that [`ResultFeed::reply_to`] gave.
-    pub reply_to: Option<String>,
-}
 
 /// What a subscriber receives.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,11 +43,12 @@ pub trait ResultFeed: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Publishes a frame's result.
+    /// Publishes a frame's result, to the feed that its message asked for by the name that [`reply_to`](Self::reply_to)
+    /// gave there. Called within an async runtime; waits for nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Full`](crate::ErrorKind::Full) when too many results are on their way: this one is dropped.
-    async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError>;
+    fn publish(&self, result: Arc<FrameResult>, reply_to: Option<&str>) -> Result<(), PortError>;
 
     /// How many results were dropped, or failed on their way, since the feed was opened.
     fn lost(&self) -> u64 {

@@ -21,12 +21,13 @@ use aws_sdk_sqs::types::Message;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::outbox::Outbox;
-use super::{BroadcastFeed, FrameResult, ResultFeed, Subscription};
+use super::{BroadcastFeed, ResultFeed, Subscription};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, PortError};
 use crate::message::MAX_REPLY_TO_BYTES;
 use crate::queue::sqs::{Calls, Poll, sent_at};
-use crate::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Receipt};
+use crate::queue::{MAX_BATCH_ENTRIES, Receipt};
+use crate::result::FrameResult;
 
 /// Results held for the slowest subscriber.
 const CAPACITY: usize = 1_024;
@@ -83,14 +84,14 @@ impl ResultFeed for ReplyQueueFeed {
         self.own.as_ref().map(|own| own.url().to_owned())
     }
 
-    async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError> {
+    fn publish(&self, result: Arc<FrameResult>, reply_to: Option<&str>) -> Result<(), PortError> {
         let own = self.own.as_ref().map(Calls::url);
-        let elsewhere = result.reply_to.as_deref().filter(|url| Some(*url) != own);
+        let elsewhere = reply_to.filter(|url| Some(*url) != own);
         if own.is_none() || elsewhere.is_none() {
-            self.local.publish(Arc::clone(&result)).await?;
+            self.local.publish(Arc::clone(&result), None)?;
         }
         match elsewhere {
-            Some(url) => self.outbox.put(url, to_json(&result)?),
+            Some(url) => self.outbox.put(url, result.to_json()?),
             None => Ok(()),
         }
     }
@@ -139,9 +140,9 @@ async fn read(queue: Calls, local: BroadcastFeed, since: i64) {
 
 async fn hand_on(queue: &Calls, local: &BroadcastFeed, messages: &[Message], since: i64) {
     for message in messages.iter().filter(|message| is_due(message, since)) {
-        match from_json(message.body().unwrap_or_default()) {
+        match FrameResult::from_json(message.body().unwrap_or_default().as_bytes()) {
             // The broadcast takes everything.
-            Ok(result) => drop(local.publish(Arc::new(result)).await),
+            Ok(result) => drop(local.publish(Arc::new(result), None)),
             Err(error) => tracing::warn!(%error, "a message of the reply queue is no result"),
         }
     }
@@ -158,28 +159,6 @@ fn is_due(message: &Message, since: i64) -> bool {
     sent_at(message).is_none_or(|sent| sent >= since)
 }
 
-/// A result as its message: the rows.
-fn to_json(result: &FrameResult) -> Result<String, PortError> {
-    let frame = result.rows.first().map_or("", |row| row.frame_id.as_str());
-    let attempt = || format!("publish result of frame \"{frame}\"");
-    let body = serde_json::to_string(&result.rows)
-        .map_err(|error| PortError::new(ErrorKind::Invalid, attempt(), error))?;
-    if body.len() > MAX_MESSAGE_BYTES {
-        let cause = format!("{} bytes, at most {MAX_MESSAGE_BYTES} are allowed", body.len());
-        return Err(PortError::because(ErrorKind::Invalid, attempt(), cause));
-    }
-    Ok(body)
-}
-
-fn from_json(body: &str) -> Result<FrameResult, PortError> {
-    let refuse = |cause: String| PortError::because(ErrorKind::Corrupt, "read result", cause);
-    let rows: Vec<_> = serde_json::from_str(body).map_err(|error| refuse(error.to_string()))?;
-    if rows.is_empty() {
-        return Err(refuse("it has no row".to_owned()));
-    }
-    Ok(FrameResult { rows, reply_to: None })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -189,6 +168,9 @@ mod tests {
     use crate::aws::test_site;
     use crate::feed::Update;
     use crate::feed::contract::{self, result};
+    use crate::queue::MAX_MESSAGE_BYTES;
+
+    const ELSEWHERE: &str = "https://sqs.test/0/replies";
 
     /// A worker's feed and a receiver's, as one: what is published in the one is seen in the other.
     #[derive(Debug)]
@@ -199,9 +181,8 @@ mod tests {
 
     #[async_trait]
     impl ResultFeed for Between {
-        async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError> {
-            let reply_to = self.receiver.reply_to();
-            self.worker.publish(Arc::new(FrameResult { reply_to, ..(*result).clone() })).await
+        fn publish(&self, result: Arc<FrameResult>, _: Option<&str>) -> Result<(), PortError> {
+            self.worker.publish(result, self.receiver.reply_to().as_deref())
         }
 
         async fn subscribe(&self) -> Result<Box<dyn Subscription>, PortError> {
@@ -270,17 +251,17 @@ mod tests {
     async fn what_is_published_in_the_same_process_takes_no_detour() {
         let (endpoint, feed) = receiver(Vec::new()).await;
         let mut subscriber = feed.subscribe().await.unwrap();
-        let own = FrameResult { reply_to: feed.reply_to(), ..(*result(1)).clone() };
-        feed.publish(Arc::new(own.clone())).await.unwrap();
-        assert_eq!(subscriber.next().await, Some(Update::Result(Arc::new(own))));
+        feed.publish(result(1), feed.reply_to().as_deref()).unwrap();
+        assert_eq!(subscriber.next().await, Some(Update::Result(result(1))));
         let sent = endpoint.requests().iter().any(|asked| asked.operation() == "SendMessageBatch");
         assert!(!sent);
     }
 
     #[tokio::test]
     async fn what_is_no_result_is_passed_over() {
-        let good = to_json(&result(3)).unwrap();
-        let bodies = vec!["not JSON".to_owned(), "[]".to_owned(), good];
+        let good = result(3).to_json().unwrap();
+        let newer = good.replacen("\"v\":1", "\"v\":2", 1);
+        let bodies = vec!["not JSON".to_owned(), "[]".to_owned(), newer, good];
         let (_endpoint, feed) = receiver(bodies).await;
         let mut subscriber = feed.subscribe().await.unwrap();
         assert_eq!(subscriber.next().await, Some(Update::Result(result(3))));
@@ -292,9 +273,8 @@ mod tests {
         let client = Client::new(&endpoint.sdk_config().await);
         let feed = ReplyQueueFeed::open(client, None).await.unwrap();
         let mut large = (*result(1)).clone();
-        large.reply_to = Some("https://sqs.test/0/replies".to_owned());
-        large.rows[0].extra = Some("x".repeat(MAX_MESSAGE_BYTES));
-        let error = feed.publish(Arc::new(large)).await.unwrap_err();
+        large.detections[0].extra = Some("x".repeat(MAX_MESSAGE_BYTES));
+        let error = feed.publish(Arc::new(large), Some(ELSEWHERE)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains("gate/"), "{error}");
         assert_eq!(endpoint.requests().len(), 0);
@@ -306,22 +286,12 @@ mod tests {
         let endpoint = Scripted::answering(dead).await;
         let client = Client::new(&endpoint.sdk_config().await);
         let feed = ReplyQueueFeed::open(client, None).await.unwrap();
-        let mut elsewhere = (*result(1)).clone();
-        elsewhere.reply_to = Some("https://sqs.test/0/replies".to_owned());
-        let elsewhere = Arc::new(elsewhere);
         // The first call takes some, and then never ends.
-        let publishing = async {
-            let mut dropped = 0;
-            for _ in 0..3_000 {
-                dropped += u64::from(feed.publish(Arc::clone(&elsewhere)).await.is_err());
-            }
-            dropped
-        };
-        let dropped = tokio::time::timeout(Duration::from_secs(20), publishing).await;
-        let dropped = dropped.expect("nobody waits for the link");
+        let published = (0..3_000).map(|_| feed.publish(result(1), Some(ELSEWHERE)));
+        let dropped = published.filter(Result::is_err).count() as u64;
         assert!((1_900..3_000).contains(&dropped), "{dropped}");
         assert_eq!(feed.lost(), dropped);
-        let refused = feed.publish(elsewhere).await.unwrap_err();
+        let refused = feed.publish(result(1), Some(ELSEWHERE)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Full, "{refused}");
     }
 

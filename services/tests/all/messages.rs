@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use services::message::ObjectRef;
 use services::{
-    Account, CaptureClock, CaptureTime, DetectionRow, Epoch, FrameBatch, FrameEntry, FrameFormat,
-    MediaTime, ModelName, Payload, Seq, Status, StreamId,
+    Account, CaptureClock, CaptureTime, Detection, DetectionRow, Epoch, FrameBatch, FrameEntry,
+    FrameFormat, FrameResult, MediaTime, ModelName, Payload, Region, Seq, Status, StreamId,
 };
 
 const CAPTURED_AT: CaptureTime = CaptureTime(1_795_262_000_123_456);
@@ -108,6 +108,30 @@ fn row() -> DetectionRow {
     }
 }
 
+fn result() -> FrameResult {
+    let DetectionRow { stream, epoch, seq, media_time, captured_at, clock, model, .. } = row();
+    let region = Some(Region { x: 0.25, y: 0.5, w: 0.125, h: 0.0625 });
+    let extra = Some("{\"keypoints\":[]}".to_owned());
+    let circle = Detection { class_id: 1, label: "circle".to_owned(), score: 0.875, region, extra };
+    let whole =
+        Detection { class_id: 0, label: "day".to_owned(), score: 1.0, region: None, extra: None };
+    FrameResult {
+        v: FrameResult::VERSION,
+        stream,
+        epoch,
+        seq,
+        media_time,
+        captured_at,
+        clock,
+        model,
+        status: Status::Ok,
+        reason: None,
+        detections: vec![circle, whole],
+        inferred_at: CaptureTime(CAPTURED_AT.0 + 80_000),
+        latency_ms: 80,
+    }
+}
+
 #[test]
 fn version_1_of_the_messages_reads_and_writes_as_it_always_did() {
     for (file, batch) in [
@@ -122,6 +146,19 @@ fn version_1_of_the_messages_reads_and_writes_as_it_always_did() {
     let golden = read(&folder("testdata/detection-row.v1.json"));
     assert_eq!(serde_json::from_str::<DetectionRow>(&golden).unwrap(), row());
     assert_eq!(serde_json::to_string_pretty(&row()).unwrap(), golden.trim_end());
+    let golden = read(&folder("testdata/frame-result.v1.json"));
+    assert_eq!(FrameResult::from_json(golden.as_bytes()).unwrap(), result());
+    assert_eq!(serde_json::to_string_pretty(&result()).unwrap(), golden.trim_end());
+}
+
+#[test]
+fn a_result_of_another_version_is_named_and_a_field_that_is_not_known_is_passed_over() {
+    let good = result().to_json().unwrap();
+    let newer = good.replacen("\"v\":1", "\"v\":2", 1);
+    let error = FrameResult::from_json(newer.as_bytes()).unwrap_err();
+    assert_eq!(error.to_string(), "read result: version 2 is not known, expected 1");
+    let larger = good.replacen("\"v\":1", "\"v\":1,\"engine\":\"tract\"", 1);
+    assert_eq!(FrameResult::from_json(larger.as_bytes()).unwrap(), result());
 }
 
 /// `UPDATE_SCHEMAS=1` writes them anew.
@@ -130,6 +167,7 @@ fn the_schemas_are_those_of_the_types() {
     let schemas = [
         ("frame-batch.v1.json", schemars::schema_for!(FrameBatch)),
         ("detection-row.v1.json", schemars::schema_for!(DetectionRow)),
+        ("frame-result.v1.json", schemars::schema_for!(FrameResult)),
     ];
     for (file, schema) in schemas {
         let path = folder("../docs/schema").join(file);
