@@ -10,7 +10,7 @@ use crate::config::{self, Config};
 use crate::data_folder::DataFolder;
 use crate::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream, Filer};
 use crate::error::PortError;
-use crate::feed::{BroadcastFeed, ResultFeed};
+use crate::feed::{ResultFeed, SocketFeed};
 use crate::id::ModelName;
 use crate::keep::Keep;
 use crate::object_store::retention::ObjectKeeper;
@@ -122,7 +122,7 @@ pub fn open_embedded<'a>(
         bucket,
         queues,
         delivery: Arc::new(delivery),
-        feed: Arc::new(BroadcastFeed::new(options.feed_capacity)),
+        feed: Arc::new(SocketFeed::new(&folder.feed(), options.feed_capacity)),
     };
     let keeper = (!options.keep_objects.is_all()).then_some(keeper);
     Ok(OpenBackend { ports, filer: Some(filer), keeper, folder })

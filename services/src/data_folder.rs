@@ -1,6 +1,7 @@
 //! Where everything lies in the data folder of the embedded backend.
 //!
 //! ```text
+//! feed/                         sockets of the processes that show results
 //! objects/                      frames' bytes, by object key
 //! objects/~retention.json       how far they were removed, and who removes them (.lock)
 //! queue/<model>.sqlite          one queue per model, its dead letters with it
@@ -32,6 +33,11 @@ impl DataFolder {
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folder of the sockets over which results go from process to process.
+    pub fn feed(&self) -> PathBuf {
+        self.root.join("feed")
     }
 
     /// The folder of the object store.

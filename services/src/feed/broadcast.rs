@@ -1,4 +1,4 @@
-//! The embedded result feed: a bounded broadcast within the process.
+//! A bounded broadcast within the process: what every feed hands its results to its own subscribers with.
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ mod broadcast;
 pub mod contract;
 mod outbox;
 mod reply_queue;
+mod socket;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::result::FrameResult;
 
 pub use broadcast::BroadcastFeed;
 pub use reply_queue::ReplyQueueFeed;
+pub use socket::SocketFeed;
 
 /// What a subscriber receives.
 #[derive(Clone, Debug, PartialEq)]
