@@ -59,7 +59,7 @@ pub(crate) fn parse(body: &str, model: &Model, bucket: &str) -> Result<FrameBatc
 }
 
 /// The bytes of the payload that the batch's frames lie in.
-fn span(batch: &FrameBatch) -> Range<u64> {
+pub(crate) fn span(batch: &FrameBatch) -> Range<u64> {
     let start = batch.frames.iter().map(|entry| entry.offset).min().unwrap_or(0);
     let end =
         batch.frames.iter().map(|entry| entry.offset.saturating_add(entry.len)).max().unwrap_or(0);

@@ -1,5 +1,8 @@
 //! One message's way, in a straight line: parse → fetch → decode → run → publish → rows → deliver → how it ends.
 //!
+//! Fetching, answering and delivering have bounds of their own: a message leaves its slot, in which another one can be
+//! fetched and answered, when its rows begin to be delivered.
+//!
 //! A frame's result is published when its run ends, before any row is delivered. On each try the frames that could be answered are, and their rows delivered; when others failed the message is
 //! given back. On the last try those get `error` rows and the message goes to the dead letters.
 
@@ -7,18 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use media::RgbImage;
+use futures::future::join_all;
 use services::queue::Received;
 use services::{
     CaptureTime, Clock, DetectionRow, FrameBatch, FrameEntry, Payload, PortError, Ports, Status,
 };
 use telemetry::trace::{self, Span};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pool::{Pool, Ran};
+use super::answerer::Answerer;
 use crate::deliver::deliver;
 use crate::model::Model;
 use crate::publish::publish;
-use crate::receive::{self, FetchedPayload, FrameError};
+use crate::receive::{self, FetchedPayload, MAX_PAYLOAD_BYTES};
 use crate::rows::{Answer, RowMaker};
 use crate::status::{ModelStatus, StatusBoard};
 
@@ -26,17 +30,58 @@ use crate::status::{ModelStatus, StatusBoard};
 #[derive(Debug)]
 pub(crate) struct BatchWorker {
     pub(crate) model: Arc<Model>,
-    pub(crate) pool: Pool,
+    pub(crate) answerer: Answerer,
+    pub(crate) bounds: Bounds,
     pub(crate) ports: Ports,
     pub(crate) board: StatusBoard,
     pub(crate) clock: Clock,
-    pub(crate) max_pixels: u64,
     /// Receives before the queue itself gives a message up.
     pub(crate) max_receives: u32,
     /// Whether the queue keeps order: then a message keeps its place, also where that costs a try.
     pub(crate) is_fifo: bool,
     /// This worker's name in rows.
     pub(crate) worker: String,
+}
+
+/// How much of each kind of work goes on at once.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// Payloads that are being fetched.
+    fetches: Semaphore,
+    /// Bytes of payloads that are held, in KiB.
+    held: Semaphore,
+    /// Messages that are being delivered and acknowledged.
+    deliveries: Arc<Semaphore>,
+}
+
+/// Most payloads that are fetched at once.
+const FETCHES: usize = 16;
+/// Most messages that are delivered and acknowledged at once.
+pub(crate) const DELIVERIES: usize = 16;
+/// Most KiB of payloads that are held: as much as the largest one has.
+const HELD: usize = (MAX_PAYLOAD_BYTES >> 10) as usize;
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            fetches: Semaphore::new(FETCHES),
+            held: Semaphore::new(HELD),
+            deliveries: Arc::new(Semaphore::new(DELIVERIES)),
+        }
+    }
+}
+
+/// What became of a message, and its place among those that are delivered until the queue knows.
+#[derive(Debug)]
+pub(crate) struct Stepped {
+    pub(crate) ending: Ending,
+    pub(crate) _delivery: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Ending> for Stepped {
+    fn from(ending: Ending) -> Self {
+        Self { ending, _delivery: None }
+    }
 }
 
 /// How a message ends here.
@@ -79,14 +124,20 @@ struct Due {
 }
 
 impl BatchWorker {
-    /// Works on a leased message up to the acceptance of its rows; `begun` is set when its first run begins.
+    /// Works on a leased message up to the acceptance of its rows; `begun` is set when its first run begins, and `slot`
+    /// is dropped when its last one has ended.
     ///
     /// # Cancel safety
     /// Nothing is acknowledged in here: a dropped call leaves the message to be worked on again.
-    pub(crate) async fn step(&self, received: &Received, begun: &Arc<AtomicBool>) -> Ending {
+    pub(crate) async fn step(
+        &self,
+        received: &Received,
+        begun: &Arc<AtomicBool>,
+        slot: OwnedSemaphorePermit,
+    ) -> Stepped {
         let batch = match receive::parse(&received.body, &self.model, &self.ports.bucket.name) {
             Ok(batch) => batch,
-            Err(reason) => return Ending::Bury(reason),
+            Err(reason) => return Ending::Bury(reason).into(),
         };
         let span = begin(&batch, received.receives);
         let is_last_try = received.receives >= self.max_receives;
@@ -97,12 +148,15 @@ impl BatchWorker {
         if let Ending::Release(Some(reason)) | Ending::Bury(reason) = &ending {
             span.fail(reason);
         }
+        let delivery = Arc::clone(&self.bounds.deliveries).acquire_owned().await.ok();
+        drop(slot);
         let delivering = self.deliver(&batch, results);
-        match trace::inside(&span, "deliver", delivering).await {
+        let ending = match trace::inside(&span, "deliver", delivering).await {
             Ok(()) => ending,
             Err(error) if is_last_try => Ending::Bury(error.to_string()),
             Err(error) => Ending::Release(Some(error.to_string())),
-        }
+        };
+        Stepped { ending, _delivery: delivery }
     }
 
     async fn answers<'a>(
@@ -112,70 +166,41 @@ impl BatchWorker {
         begun: &Arc<AtomicBool>,
         is_last_try: bool,
     ) -> Vec<Answered<'a>> {
-        let began = Instant::now();
-        let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
-        let fetched = trace::inside(span, "fetch", fetching).await;
-        self.clear_trouble();
-        let (fetched, fetch) = (fetched.map_err(|error| error.to_string()), began.elapsed());
-        let mut answers = Vec::new();
-        for window in batch.frames.chunks(batch.window.max(1) as usize) {
-            let Some(entry) = window.last() else { continue };
+        let bytes = receive::span(batch).end.div_ceil(1 << 10).min(HELD as u64);
+        let bytes = u32::try_from(bytes).expect("the largest payload has fewer KiB");
+        let _held = self.bounds.held.acquire_many(bytes).await.expect("it is never closed");
+        let (fetched, fetch) = self.fetch(batch, span).await;
+        let windows = batch.frames.chunks(batch.window.max(1) as usize);
+        let answering = windows.filter_map(|window| Some((window, window.last()?)));
+        let answering = answering.map(async |(window, entry)| {
             let (answer, work) = match &fetched {
                 _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
                     (Answer::Late, Duration::ZERO)
                 }
-                Ok(payload) => self.answer(window, payload, span, begun).await,
+                Ok(payload) => self.answerer.answer(window, payload, span, begun).await,
                 Err(reason) => (Answer::Failed(reason.clone()), Duration::ZERO),
             };
             let at = self.clock.now();
             if is_last_try || answer.is_final() {
                 publish(self.ports.feed.as_ref(), batch, entry, &answer, at);
             }
-            answers.push(Answered { entry, answer, at, worked: fetch + work });
-        }
-        answers
+            Answered { entry, answer, at, worked: fetch + work }
+        });
+        join_all(answering).await
     }
 
-    /// The answer, and how long it was worked for.
-    async fn answer(
+    /// The batch's bytes, and how long they took.
+    async fn fetch(
         &self,
-        window: &[FrameEntry],
-        payload: &FetchedPayload,
+        batch: &FrameBatch,
         span: &Span,
-        begun: &Arc<AtomicBool>,
-    ) -> (Answer, Duration) {
+    ) -> (Result<FetchedPayload, String>, Duration) {
+        let _fetch = self.bounds.fetches.acquire().await.expect("it is never closed");
         let began = Instant::now();
-        let decoded = trace::inside(span, "decode", self.decode(window, payload)).await;
-        let decode = began.elapsed();
-        let pictures = match decoded {
-            Ok(pictures) => pictures,
-            Err(reason) => return (Answer::Failed(reason), decode),
-        };
-        match trace::inside(span, "run", self.pool.run(pictures, begun)).await {
-            Ok(Ran { found: Ok(detections), took }) => (Answer::Found(detections), decode + took),
-            Ok(Ran { found: Err(error), took }) => {
-                (Answer::Failed(error.to_string()), decode + took)
-            }
-            Err(error) => (Answer::Failed(error.to_string()), decode),
-        }
-    }
-
-    async fn decode(
-        &self,
-        window: &[FrameEntry],
-        payload: &FetchedPayload,
-    ) -> Result<Vec<RgbImage>, String> {
-        let (window, payload) = (window.to_vec(), payload.clone());
-        let (model, max_pixels) = (Arc::clone(&self.model), self.max_pixels);
-        let decode = move || {
-            let frames = window.iter();
-            frames.map(|entry| receive::decode(entry, &payload, &model, max_pixels)).collect()
-        };
-        let decoded: Result<Result<_, FrameError>, _> = tokio::task::spawn_blocking(decode).await;
-        match decoded {
-            Ok(pictures) => pictures.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("decode frame: {error}")),
-        }
+        let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
+        let fetched = trace::inside(span, "fetch", fetching).await;
+        self.clear_trouble();
+        (fetched.map_err(|error| error.to_string()), began.elapsed())
     }
 
     /// The rows of each frame that has some to deliver on this try.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use services::queue::{Outcome, Received};
 use services::{ErrorKind, PortError, WorkQueue};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::batch::{BatchWorker, Ending};
+use super::batch::{BatchWorker, Ending, Stepped};
 use super::lease::HeldLease;
 use crate::backoff::Backoff;
 use crate::panic::words;
@@ -33,25 +34,26 @@ pub(super) struct MessageTask {
 }
 
 impl MessageTask {
-    pub(super) async fn run(self) {
+    /// Brings the message to its end; `slot` is dropped when another one can be answered.
+    pub(super) async fn run(self, slot: OwnedSemaphorePermit) {
         // At the level of the events that matter most, so that the filter that shows those shows whose they are.
         let batch = tracing::error_span!("batch", trace_id = tracing::field::Empty);
-        self.bring_to_end().instrument(batch).await;
+        self.bring_to_end(slot).instrument(batch).await;
     }
 
-    async fn bring_to_end(self) {
+    async fn bring_to_end(self, slot: OwnedSemaphorePermit) {
         let _in_flight = InFlight::enter(&self.batches);
         let begun = Arc::new(AtomicBool::new(false));
-        let ending = tokio::select! {
+        let Stepped { ending, _delivery } = tokio::select! {
             biased;
             () = self.lease.lost.cancelled() => {
                 tracing::warn!(model = %self.batches.model.name, "lease lost, message left to its new owner");
                 self.count(|model| model.lost_leases += 1);
                 return;
             }
-            () = self.hurry.cancelled() => Ending::Release(None),
-            () = self.shutdown_before(&begun) => Ending::Release(None),
-            ending = self.step(&begun) => ending,
+            () = self.hurry.cancelled() => Ending::Release(None).into(),
+            () = self.shutdown_before(&begun) => Ending::Release(None).into(),
+            stepped = self.step(&begun, slot) => stepped,
         };
         let settling = self.settle(&ending);
         let settled = tokio::select! {
@@ -68,14 +70,14 @@ impl MessageTask {
     }
 
     /// Works on the message. A panic is a failure like others: it costs this try, and says why.
-    async fn step(&self, begun: &Arc<AtomicBool>) -> Ending {
-        let stepped =
-            AssertUnwindSafe(self.batches.step(&self.message, begun)).catch_unwind().await;
+    async fn step(&self, begun: &Arc<AtomicBool>, slot: OwnedSemaphorePermit) -> Stepped {
+        let stepping = self.batches.step(&self.message, begun, slot);
+        let stepped = AssertUnwindSafe(stepping).catch_unwind().await;
         stepped.unwrap_or_else(|panic| {
             let reason = format!("work on frame batch: it panicked: {}", words(panic.as_ref()));
             match self.message.receives {
-                receives if receives >= self.batches.max_receives => Ending::Bury(reason),
-                _ => Ending::Release(Some(reason)),
+                receives if receives >= self.batches.max_receives => Ending::Bury(reason).into(),
+                _ => Ending::Release(Some(reason)).into(),
             }
         })
     }

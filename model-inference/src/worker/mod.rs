@@ -1,14 +1,18 @@
-//! One model's worker: messages in, each brought to its end by a task of its own, as many at once as there are
-//! model threads and places for prefetched batches.
+//! One model's worker: messages in, each brought to its end by a task of its own. As many are fetched and answered at once
+//! as there are model threads and places for prefetched batches; those whose rows are being delivered come on top, up
+//! to a bound of their own.
 //!
 //! A message is acknowledged after the delivery stream accepted all of its rows and never before; one whose lease
 //! is lost is left to its new owner. At shutdown nothing new is taken, what has not got to the model yet is given
 //! back, and what has has [`DRAIN`] to end; what has not ended by then is given back too.
 
+mod answerer;
 mod batch;
+mod decoders;
 mod lease;
 mod message;
 mod pool;
+mod threads;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -28,10 +32,10 @@ use crate::backoff::Backoff;
 use crate::model::Model;
 use crate::panic::words;
 use crate::status::{ModelState, ModelStatus, StatusBoard};
-use batch::BatchWorker;
+use answerer::Answerer;
+use batch::{BatchWorker, Bounds};
 use lease::Leases;
 use message::MessageTask;
-use pool::Pool;
 
 /// Longest that batches in work are waited for at shutdown.
 pub const DRAIN: Duration = Duration::from_secs(15);
@@ -68,12 +72,12 @@ impl Worker {
         let infer = config.infer.clone();
         let instances = instances(&infer);
         let batches = BatchWorker {
-            pool: Pool::start(&model, instances)?,
+            answerer: Answerer::start(&model, instances, infer.max_pixels)?,
+            bounds: Bounds::default(),
             model,
             ports: ports.clone(),
             board: board.clone(),
             clock: Clock::system(),
-            max_pixels: infer.max_pixels,
             max_receives: config.queue.max_receives,
             is_fifo,
             worker: infer.worker.clone().unwrap_or_else(default_name),
@@ -200,10 +204,7 @@ impl Worker {
                 shutdown: shutdown.clone(),
                 hurry: hurry.clone(),
             };
-            tasks.spawn(async move {
-                task.run().await;
-                drop(slot);
-            });
+            tasks.spawn(task.run(slot));
         }
     }
 

@@ -1,22 +1,21 @@
-//! The model's own threads: one instance on each, a bounded channel before them.
+//! The model's own threads: one instance on each.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
 use media::RgbImage;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use super::threads::{Ended, Threads};
 use crate::model::{Algorithm, Detection, Model, ModelError};
 use crate::panic::words;
 
 /// Threads that run a model. They end when the pool is dropped, after the run they are in.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    jobs: mpsc::Sender<Job>,
-}
+pub(crate) struct Pool(Threads<Job>);
 
 #[derive(Debug)]
 struct Job {
@@ -39,14 +38,13 @@ impl Pool {
     /// # Errors
     /// When the system gives no thread.
     pub(crate) fn start(model: &Arc<Model>, instances: usize) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel(1);
-        let queue = Arc::new(Mutex::new(queue));
-        for number in 0..instances {
-            let (model, queue) = (Arc::clone(model), Arc::clone(&queue));
-            let builder = thread::Builder::new().name(format!("{}-{number}", model.name));
-            builder.spawn(move || serve(&model, &queue))?;
-        }
-        Ok(Self { jobs })
+        let name = model.name.to_string();
+        let model = Arc::clone(model);
+        let server = move || {
+            let (model, mut instance) = (Arc::clone(&model), None);
+            move |job| serve(job, &model, &mut instance)
+        };
+        Ok(Self(Threads::start(&name, instances, server)?))
     }
 
     /// Runs the model on the pictures of one window; `begun` is set when the run begins.
@@ -61,29 +59,25 @@ impl Pool {
         pictures: Vec<RgbImage>,
         begun: &Arc<AtomicBool>,
     ) -> Result<Ran, ModelError> {
-        let ended = || ModelError::Run("the model's threads have ended".into());
+        let ended = |Ended| ModelError::Run("the model's threads have ended".into());
         let (reply, answer) = oneshot::channel();
         let job = Job { pictures, begun: Arc::clone(begun), reply };
-        self.jobs.send(job).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())
+        self.0.give(job).await.map_err(ended)?;
+        answer.await.map_err(|_| ended(Ended))
     }
 }
 
-fn serve(model: &Model, queue: &Mutex<mpsc::Receiver<Job>>) {
-    let mut instance = None;
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(Job { pictures, begun, reply }) = job else { return };
-        if reply.is_closed() {
-            continue;
-        }
-        begun.store(true, Ordering::Relaxed);
-        tracing::debug!(model = %model.name, "a run begins");
-        let began = Instant::now();
-        let found = run_once(model, &mut instance, &pictures);
-        // Whoever asked may have gone away meanwhile.
-        let _ = reply.send(Ran { found, took: began.elapsed() });
+fn serve(job: Job, model: &Model, instance: &mut Option<Box<dyn Algorithm>>) {
+    let Job { pictures, begun, reply } = job;
+    if reply.is_closed() {
+        return;
     }
+    begun.store(true, Ordering::Relaxed);
+    tracing::debug!(model = %model.name, "a run begins");
+    let began = Instant::now();
+    let found = run_once(model, instance, &pictures);
+    // Whoever asked may have gone away meanwhile.
+    let _ = reply.send(Ran { found, took: began.elapsed() });
 }
 
 /// Runs the instance, made first where there is none. One whose run failed or panicked is not used again: its

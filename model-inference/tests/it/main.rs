@@ -10,6 +10,7 @@ mod faults;
 mod fickle;
 mod heads;
 mod loading;
+mod overlap;
 mod pictures;
 mod replicas;
 mod support;
