@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use services::FrameEntry;
@@ -11,6 +10,7 @@ use telemetry::trace::{self, Span};
 use tokio::sync::Semaphore;
 
 use super::decoders::{Decoded, Decoders};
+use super::intake::Run;
 use super::pool::{Pool, Ran};
 use crate::model::Model;
 use crate::receive::FetchedPayload;
@@ -38,7 +38,7 @@ impl Answerer {
         })
     }
 
-    /// A window's answer, and how long it was worked for; `begun` is set when its run begins.
+    /// A window's answer, and how long it was worked for.
     ///
     /// # Cancel safety
     /// What nobody waits for any more is not begun.
@@ -47,7 +47,7 @@ impl Answerer {
         window: &[FrameEntry],
         payload: &FetchedPayload,
         span: &Span,
-        begun: &Arc<AtomicBool>,
+        run: Run,
     ) -> (Answer, Duration) {
         let _window = self.windows.acquire().await.expect("it is never closed");
         let decoding = self.decoders.decode(window, payload);
@@ -56,7 +56,7 @@ impl Answerer {
             Ok(pictures) => pictures,
             Err(reason) => return (Answer::Failed(reason), decode),
         };
-        match trace::inside(span, "run", self.pool.run(pictures, begun)).await {
+        match trace::inside(span, "run", self.pool.run(pictures, run)).await {
             Ok(Ran { found: Ok(detections), took }) => (Answer::Found(detections), decode + took),
             Ok(Ran { found: Err(error), took }) => {
                 (Answer::Failed(error.to_string()), decode + took)

@@ -1,13 +1,12 @@
 //! One message's way, in a straight line: parse → fetch → decode → run → publish → rows → deliver → how it ends.
 //!
-//! Fetching, answering and delivering have bounds of their own: a message leaves its slot, in which another one can be
-//! fetched and answered, when its rows begin to be delivered.
+//! Fetching, answering and delivering have bounds of their own: a message counts as taken, and keeps another one from being
+//! fetched and answered, until its rows begin to be delivered.
 //!
 //! A frame's result is published when its run ends, before any row is delivered. On each try the frames that could be answered are, and their rows delivered; when others failed the message is
 //! given back. On the last try those get `error` rows and the message goes to the dead letters.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -19,6 +18,7 @@ use telemetry::trace::{self, Span};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answerer::Answerer;
+use super::intake::Taken;
 use crate::deliver::deliver;
 use crate::model::Model;
 use crate::publish::publish;
@@ -124,24 +124,19 @@ struct Due {
 }
 
 impl BatchWorker {
-    /// Works on a leased message up to the acceptance of its rows; `begun` is set when its first run begins, and `slot`
-    /// is dropped when its last one has ended.
+    /// Works on a leased message up to the acceptance of its rows; `taken` is dropped when its last run has ended.
     ///
     /// # Cancel safety
     /// Nothing is acknowledged in here: a dropped call leaves the message to be worked on again.
-    pub(crate) async fn step(
-        &self,
-        received: &Received,
-        begun: &Arc<AtomicBool>,
-        slot: OwnedSemaphorePermit,
-    ) -> Stepped {
+    pub(crate) async fn step(&self, received: &Received, taken: Taken) -> Stepped {
         let batch = match receive::parse(&received.body, &self.model, &self.ports.bucket.name) {
             Ok(batch) => batch,
             Err(reason) => return Ending::Bury(reason).into(),
         };
+        taken.expect(batch.answered().count());
         let span = begin(&batch, received.receives);
         let is_last_try = received.receives >= self.max_receives;
-        let answers = self.answers(&batch, &span, begun, is_last_try).await;
+        let answers = self.answers(&batch, &span, &taken, is_last_try).await;
         let failed = failures(&batch, &answers);
         let ending = ending(&failed, answers.len(), is_last_try);
         let results = self.results(&batch, &answers, is_last_try);
@@ -149,7 +144,7 @@ impl BatchWorker {
             span.fail(reason);
         }
         let delivery = Arc::clone(&self.bounds.deliveries).acquire_owned().await.ok();
-        drop(slot);
+        drop(taken);
         let delivering = self.deliver(&batch, results);
         let ending = match trace::inside(&span, "deliver", delivering).await {
             Ok(()) => ending,
@@ -163,7 +158,7 @@ impl BatchWorker {
         &self,
         batch: &'a FrameBatch,
         span: &Span,
-        begun: &Arc<AtomicBool>,
+        taken: &Taken,
         is_last_try: bool,
     ) -> Vec<Answered<'a>> {
         let bytes = receive::span(batch).end.div_ceil(1 << 10).min(HELD as u64);
@@ -173,11 +168,12 @@ impl BatchWorker {
         let windows = batch.frames.chunks(batch.window.max(1) as usize);
         let answering = windows.filter_map(|window| Some((window, window.last()?)));
         let answering = answering.map(async |(window, entry)| {
+            let run = taken.run();
             let (answer, work) = match &fetched {
                 _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
                     (Answer::Late, Duration::ZERO)
                 }
-                Ok(payload) => self.answerer.answer(window, payload, span, begun).await,
+                Ok(payload) => self.answerer.answer(window, payload, span, run).await,
                 Err(reason) => (Answer::Failed(reason.clone()), Duration::ZERO),
             };
             let at = self.clock.now();

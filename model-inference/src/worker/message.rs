@@ -9,11 +9,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use services::queue::{Outcome, Received};
 use services::{ErrorKind, PortError, WorkQueue};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::batch::{BatchWorker, Ending, Stepped};
+use super::intake::Taken;
 use super::lease::HeldLease;
 use crate::backoff::Backoff;
 use crate::panic::words;
@@ -34,16 +34,16 @@ pub(super) struct MessageTask {
 }
 
 impl MessageTask {
-    /// Brings the message to its end; `slot` is dropped when another one can be answered.
-    pub(super) async fn run(self, slot: OwnedSemaphorePermit) {
+    /// Brings the message to its end; `taken` is dropped when its last run has ended.
+    pub(super) async fn run(self, taken: Taken) {
         // At the level of the events that matter most, so that the filter that shows those shows whose they are.
         let batch = tracing::error_span!("batch", trace_id = tracing::field::Empty);
-        self.bring_to_end(slot).instrument(batch).await;
+        self.bring_to_end(taken).instrument(batch).await;
     }
 
-    async fn bring_to_end(self, slot: OwnedSemaphorePermit) {
+    async fn bring_to_end(self, taken: Taken) {
         let _in_flight = InFlight::enter(&self.batches);
-        let begun = Arc::new(AtomicBool::new(false));
+        let begun = taken.begun();
         let Stepped { ending, _delivery } = tokio::select! {
             biased;
             () = self.lease.lost.cancelled() => {
@@ -53,7 +53,7 @@ impl MessageTask {
             }
             () = self.hurry.cancelled() => Ending::Release(None).into(),
             () = self.shutdown_before(&begun) => Ending::Release(None).into(),
-            stepped = self.step(&begun, slot) => stepped,
+            stepped = self.step(taken) => stepped,
         };
         let settling = self.settle(&ending);
         let settled = tokio::select! {
@@ -70,8 +70,8 @@ impl MessageTask {
     }
 
     /// Works on the message. A panic is a failure like others: it costs this try, and says why.
-    async fn step(&self, begun: &Arc<AtomicBool>, slot: OwnedSemaphorePermit) -> Stepped {
-        let stepping = self.batches.step(&self.message, begun, slot);
+    async fn step(&self, taken: Taken) -> Stepped {
+        let stepping = self.batches.step(&self.message, taken);
         let stepped = AssertUnwindSafe(stepping).catch_unwind().await;
         stepped.unwrap_or_else(|panic| {
             let reason = format!("work on frame batch: it panicked: {}", words(panic.as_ref()));

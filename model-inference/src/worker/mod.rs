@@ -1,6 +1,5 @@
-//! One model's worker: messages in, each brought to its end by a task of its own. As many are fetched and answered at once
-//! as there are model threads and places for prefetched batches; those whose rows are being delivered come on top, up
-//! to a bound of their own.
+//! One model's worker: messages in, each brought to its end by a task of its own. So many are taken as can start soon
+//! ([`intake`]); those whose rows are being delivered come on top, up to a bound of their own.
 //!
 //! A message is acknowledged after the delivery stream accepted all of its rows and never before; one whose lease
 //! is lost is left to its new owner. At shutdown nothing new is taken, what has not got to the model yet is given
@@ -9,6 +8,7 @@
 mod answerer;
 mod batch;
 mod decoders;
+mod intake;
 mod lease;
 mod message;
 mod pool;
@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use services::config::{Config, InferConfig};
-use services::queue::{MAX_BATCH_ENTRIES, Received};
+use services::queue::Received;
 use services::{Clock, Ports, WorkQueue};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -34,6 +33,7 @@ use crate::panic::words;
 use crate::status::{ModelState, ModelStatus, StatusBoard};
 use answerer::Answerer;
 use batch::{BatchWorker, Bounds};
+use intake::Intake;
 use lease::Leases;
 use message::MessageTask;
 
@@ -51,7 +51,7 @@ pub struct Worker {
     batches: Arc<BatchWorker>,
     queue: WorkQueue,
     infer: InferConfig,
-    slots: Arc<Semaphore>,
+    intake: Arc<Intake>,
     leases: Arc<Leases>,
 }
 
@@ -82,9 +82,9 @@ impl Worker {
             is_fifo,
             worker: infer.worker.clone().unwrap_or_else(default_name),
         };
-        let slots = Arc::new(Semaphore::new(instances + infer.prefetch));
+        let intake = Intake::new(instances, instances + infer.prefetch);
         let leases = Leases::new(infer.lease.duration());
-        Ok(Self { batches: Arc::new(batches), queue, infer, slots, leases })
+        Ok(Self { batches: Arc::new(batches), queue, infer, intake, leases })
     }
 
     /// Works until `shutdown`, then waits up to `drain` for what is in work.
@@ -145,18 +145,18 @@ impl Worker {
     ) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            let slots = tokio::select! {
+            let room = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                slots = self.free_slots() => slots,
+                room = self.room() => room,
             };
             // Not dropped at shutdown: a message leased by a dropped call would be idle for a whole lease.
             let lease = self.infer.lease.duration();
             let wait = self.infer.wait.duration().min(LONGEST_WAIT);
-            match self.queue.queue.receive(slots.len(), lease, wait).await {
+            match self.queue.queue.receive(room, lease, wait).await {
                 Ok(received) => {
                     backoff.reset();
-                    self.begin(tasks, received, slots, shutdown, hurry);
+                    self.begin(tasks, received, shutdown, hurry);
                 }
                 Err(error) => {
                     self.batches.trouble(&error);
@@ -171,30 +171,22 @@ impl Worker {
         }
     }
 
-    /// Waits for one free slot, and for a queue that extends leases, and takes the slots that are free besides.
-    async fn free_slots(&self) -> Vec<OwnedSemaphorePermit> {
-        let first = Arc::clone(&self.slots).acquire_owned().await;
+    /// Waits until messages can start soon, and for a queue that extends leases; gives how many.
+    async fn room(&self) -> usize {
+        let room = self.intake.room().await;
         self.leases.extended().await;
-        let mut slots: Vec<_> = first.into_iter().collect();
-        while slots.len() < MAX_BATCH_ENTRIES {
-            match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(slot) => slots.push(slot),
-                Err(_) => break,
-            }
-        }
-        slots
+        room
     }
 
     fn begin(
         &self,
         tasks: &mut JoinSet<()>,
         received: Vec<Received>,
-        slots: Vec<OwnedSemaphorePermit>,
         shutdown: &CancellationToken,
         hurry: &CancellationToken,
     ) {
         let since = Instant::now();
-        for (message, slot) in received.into_iter().zip(slots) {
+        for message in received {
             let lease = self.leases.hold(message.receipt.clone(), since);
             let task = MessageTask {
                 batches: Arc::clone(&self.batches),
@@ -204,7 +196,7 @@ impl Worker {
                 shutdown: shutdown.clone(),
                 hurry: hurry.clone(),
             };
-            tasks.spawn(task.run(slot));
+            tasks.spawn(task.run(self.intake.enter()));
         }
     }
 

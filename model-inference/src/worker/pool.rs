@@ -3,12 +3,12 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use media::RgbImage;
 use tokio::sync::oneshot;
 
+use super::intake::Run;
 use super::threads::{Ended, Threads};
 use crate::model::{Algorithm, Detection, Model, ModelError};
 use crate::panic::words;
@@ -20,7 +20,7 @@ pub(crate) struct Pool(Threads<Job>);
 #[derive(Debug)]
 struct Job {
     pictures: Vec<RgbImage>,
-    begun: Arc<AtomicBool>,
+    run: Run,
     reply: oneshot::Sender<Ran>,
 }
 
@@ -47,35 +47,32 @@ impl Pool {
         Ok(Self(Threads::start(&name, instances, server)?))
     }
 
-    /// Runs the model on the pictures of one window; `begun` is set when the run begins.
+    /// Runs the model on the pictures of one window.
     ///
     /// # Errors
     /// When the threads have ended; what the run found has the errors of the run, a panic's too.
     ///
     /// # Cancel safety
     /// A run that nobody waits for any more is not begun.
-    pub(crate) async fn run(
-        &self,
-        pictures: Vec<RgbImage>,
-        begun: &Arc<AtomicBool>,
-    ) -> Result<Ran, ModelError> {
+    pub(crate) async fn run(&self, pictures: Vec<RgbImage>, run: Run) -> Result<Ran, ModelError> {
         let ended = |Ended| ModelError::Run("the model's threads have ended".into());
         let (reply, answer) = oneshot::channel();
-        let job = Job { pictures, begun: Arc::clone(begun), reply };
+        let job = Job { pictures, run, reply };
         self.0.give(job).await.map_err(ended)?;
         answer.await.map_err(|_| ended(Ended))
     }
 }
 
 fn serve(job: Job, model: &Model, instance: &mut Option<Box<dyn Algorithm>>) {
-    let Job { pictures, begun, reply } = job;
+    let Job { pictures, mut run, reply } = job;
     if reply.is_closed() {
         return;
     }
-    begun.store(true, Ordering::Relaxed);
+    run.begin();
     tracing::debug!(model = %model.name, "a run begins");
     let began = Instant::now();
     let found = run_once(model, instance, &pictures);
+    drop(run);
     // Whoever asked may have gone away meanwhile.
     let _ = reply.send(Ran { found, took: began.elapsed() });
 }
@@ -104,11 +101,12 @@ fn run_once(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use services::ModelName;
 
     use super::*;
+    use crate::worker::intake::Intake;
 
     /// Panics on its third run, and says by `class_id` how many runs it had.
     struct Fragile(u32);
@@ -123,7 +121,7 @@ mod tests {
     }
 
     async fn run(pool: &Pool) -> Result<Vec<Detection>, ModelError> {
-        pool.run(vec![], &Arc::default()).await.unwrap().found
+        pool.run(vec![], Intake::new(1, 1).enter().run()).await.unwrap().found
     }
 
     #[tokio::test]

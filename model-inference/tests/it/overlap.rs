@@ -37,7 +37,7 @@ async fn answers_that_wait_to_be_delivered_hold_up_no_run_and_are_bounded() {
         counter.fetch_add(1, Ordering::SeqCst);
         Ok(vec![])
     }));
-    // Sixteen are being delivered, and two more fill the slots of one instance and one that is fetched ahead.
+    // Sixteen are being delivered, and two more were taken: for one instance, and one ahead.
     eventually("as many run as may wait", async || runs.load(Ordering::SeqCst) == 18).await;
     assert_eq!(site.status().in_flight, 18);
     is_away.store(false, Ordering::SeqCst);

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use services::queue::{Outcome, Queue, Receipt, Received};
 use services::{ErrorKind, PortError};
 
-use super::support::{LEASE, Site, eventually, jpeg_of, model_name, one_thing, stuck};
+use super::support::{LEASE, Site, eventually, jpeg_of, model_name, model_of, one_thing, stuck};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_answer_each_frame_once() {
@@ -24,6 +24,66 @@ async fn two_replicas_answer_each_frame_once() {
     assert_eq!(answers, (0..60).map(|seq| (seq, 1)).collect());
     first.stop().await;
     second.stop().await;
+}
+
+/// Runs of two workers, the one of which makes ten while the other makes one.
+#[derive(Debug, Default)]
+struct Race {
+    runs: Mutex<Runs>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    fast: u32,
+    slow: u32,
+    /// No message is left to be taken.
+    is_over: bool,
+}
+
+impl Race {
+    fn change(&self, change: impl FnOnce(&mut Runs)) {
+        change(&mut self.runs.lock().unwrap());
+        self.changed.notify_all();
+    }
+
+    fn run_slowly(&self) {
+        let mut runs = self.runs.lock().unwrap();
+        runs.slow += 1;
+        let end = runs.fast + 10;
+        drop(self.changed.wait_while(runs, |runs| runs.fast < end && !runs.is_over).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_worker_ten_times_slower_the_fast_one_answers_nine_times_as_many() {
+    const RUN: Duration = Duration::from_millis(20);
+    let mut site = Site::new();
+    site.config.infer.prefetch = 64;
+    site.submit_each(0..500).await;
+    let race = Arc::new(Race::default());
+    let (slowly, quickly) = (Arc::clone(&race), Arc::clone(&race));
+    let slow = site.start(model_of(move |_| {
+        slowly.run_slowly();
+        Ok(vec![])
+    }));
+    let fast = site.start(model_of(move |_| {
+        std::thread::sleep(RUN);
+        quickly.change(|runs| runs.fast += 1);
+        Ok(vec![])
+    }));
+    let backlog = &site.ports.queues[&model_name()].backlog;
+    eventually("all is taken", async || backlog.depth().await.unwrap().ready == 0).await;
+    race.change(|runs| runs.is_over = true);
+    site.done().await;
+    let (fast_runs, slow_runs) = {
+        let runs = race.runs.lock().unwrap();
+        (runs.fast, runs.slow)
+    };
+    assert_eq!(fast_runs + slow_runs, 500);
+    assert!(fast_runs >= 9 * slow_runs, "{fast_runs} and {slow_runs}");
+    fast.stop().await;
+    slow.stop().await;
 }
 
 /// A queue that has given a message's lease to somebody else whenever it is to be extended.

@@ -71,13 +71,19 @@ pub(crate) fn model_of(
 
 /// A model that counts its runs, each of which lasts until the sender is dropped.
 pub(crate) fn stuck() -> (Model, Arc<AtomicU32>, mpsc::Sender<()>) {
+    stuck_after(0)
+}
+
+/// As [`stuck`], but for its first runs, which take no time.
+pub(crate) fn stuck_after(quick: u32) -> (Model, Arc<AtomicU32>, mpsc::Sender<()>) {
     let (release, held) = mpsc::channel::<()>();
     let (held, runs) = (Arc::new(Mutex::new(held)), Arc::new(AtomicU32::new(0)));
     let counter = Arc::clone(&runs);
     let model = model_of(move |_| {
-        counter.fetch_add(1, Ordering::SeqCst);
-        // Blocks until the other end is gone, and never again.
-        let _ = held.lock().unwrap().recv();
+        if counter.fetch_add(1, Ordering::SeqCst) >= quick {
+            // Blocks until the other end is gone, and never again.
+            let _ = held.lock().unwrap().recv();
+        }
         Ok(vec![])
     });
     (model, runs, release)

@@ -371,7 +371,7 @@ impl Default for ReceiveConfig {
 pub struct InferConfig {
     /// Model instances, each on one thread of its own; 0 for one per core.
     pub instances: usize,
-    /// Batches fetched and decoded ahead of the model, per model.
+    /// Most messages taken ahead of the model, per model: fewer where they could not start within half a second.
     pub prefetch: usize,
     /// How long a message is one worker's alone; extended while it works.
     pub lease: Span,
@@ -387,7 +387,7 @@ impl Default for InferConfig {
     fn default() -> Self {
         Self {
             instances: 0,
-            prefetch: 2,
+            prefetch: 16,
             lease: Span::from_millis(30_000),
             wait: Span::from_millis(1_000),
             max_pixels: 8_192 * 4_320,
