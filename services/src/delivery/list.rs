@@ -162,9 +162,16 @@ pub(super) fn is_version_1(transaction: &Transaction<'_>) -> rusqlite::Result<bo
 
 /// The files that belong to the list in one way or another: part of the table, leaving it, or being made.
 pub(super) fn known(database: &Database) -> Result<BTreeSet<String>, PortError> {
+    let mut known = settled(database)?;
+    known.extend(database.read("read", drafts)?);
+    Ok(known)
+}
+
+/// The files that are part of the table, are leaving it, or are to have a batch's rows.
+pub(super) fn settled(database: &Database) -> Result<BTreeSet<String>, PortError> {
     let (mut known, batches) = database.read("read", |transaction| {
         let known = transaction
-            .prepare("SELECT path FROM files UNION SELECT path FROM drafts")?
+            .prepare("SELECT path FROM files")?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<BTreeSet<String>>>()?;
         let batches = transaction

@@ -1,8 +1,9 @@
 //! Brings the list of the table's files and the files themselves together again, after somebody lost one of them.
 //!
 //! What is listed and cannot be read is taken out of the list, with its reason; what lies in the folder and is in no
-//! list is listed, but for files whose rows are in another one: those were put together, and leave. No byte of a file is
-//! changed and none that alone has its rows is removed: a damaged file gets another name.
+//! list is listed, but for files whose rows are in another one: those were put together, and leave. One that was begun and
+//! not settled is taken for what it is: nobody works on it meanwhile. No byte of a file is changed and none that alone has
+//! its rows is removed: a damaged file gets another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -93,7 +94,7 @@ fn look(
     database: &Database,
     done: &mut Repaired,
 ) -> Result<BTreeMap<String, Result<Seen, String>>, PortError> {
-    let known = list::known(database)?;
+    let known = list::settled(database)?;
     let mut unread = |path: &str, error: PortError| {
         done.unread.push((table.join(path), error.cause_in_words()));
     };
@@ -161,7 +162,7 @@ impl Repair<'_> {
                 _ if replaced.contains(part.path.as_str()) => {}
                 None => {}
                 Some(Ok(seen)) if (seen.rows, seen.bytes) == (part.rows, part.bytes) => {}
-                Some(Ok(_)) => self.unlist(&part.path, None)?,
+                Some(Ok(seen)) => self.add(&part.path, seen, done)?,
                 Some(Err(reason)) => {
                     let file = self.table.join(&part.path);
                     let reason = match put_aside(&file, reason) {
@@ -173,7 +174,7 @@ impl Repair<'_> {
                     };
                     let (place, rows) = (part.path, part.rows);
                     let loss = Loss { place, rows, reason, found_at: self.now };
-                    self.unlist(&loss.place, Some(&loss))?;
+                    self.unlist(&loss)?;
                     done.taken_out.push(loss);
                 }
             }
@@ -181,17 +182,26 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Lists the files that are in no list.
+    /// Lists the files that are in no list, but for those whose rows are all in others.
     fn list(&self, done: &mut Repaired) -> Result<(), PortError> {
-        let (known, replaced) = (list::known(&self.database)?, self.replaced());
+        let (known, replaced) = (list::settled(&self.database)?, self.replaced());
+        let listed = self.seen.iter().filter(|(path, _)| known.contains(*path));
+        let of_listed = listed.flat_map(|(_, seen)| seen.iter().flat_map(|seen| &seen.replaced));
+        let mut covered: BTreeSet<&String> = of_listed.collect();
         for (path, seen) in &self.seen {
             if known.contains(path) || replaced.contains(path.as_str()) {
                 continue;
             }
             match seen {
-                Ok(Seen { rows, bytes, .. }) => {
-                    self.add(&FiledPart { path: path.clone(), rows: *rows, bytes: *bytes })?;
-                    done.listed.push(Relisted { path: path.clone(), rows: *rows });
+                Ok(Seen { replaced, .. })
+                    if !replaced.is_empty()
+                        && replaced.iter().all(|path| covered.contains(path)) =>
+                {
+                    self.leave(path)?;
+                }
+                Ok(seen) => {
+                    self.add(path, seen, done)?;
+                    covered.extend(&seen.replaced);
                 }
                 Err(reason) if self.table.join(path).exists() => {
                     done.left_alone.push((self.table.join(path), reason.clone()));
@@ -206,29 +216,36 @@ impl Repair<'_> {
     fn leave_replaced(&self) -> Result<(), PortError> {
         let replaced = self.replaced();
         let mut seen = self.seen.keys().filter(|path| replaced.contains(path.as_str()));
-        seen.try_for_each(|path| {
-            self.database.write("take a file out of", |transaction| {
-                list::leave_unlisted(transaction, path, self.now)
-            })
-        })
+        seen.try_for_each(|path| self.leave(path))
     }
 
-    fn unlist(&self, path: &str, loss: Option<&Loss>) -> Result<(), PortError> {
+    fn leave(&self, path: &str) -> Result<(), PortError> {
         self.database.write("take a file out of", |transaction| {
-            transaction.execute("DELETE FROM files WHERE path = ?", [path])?;
-            loss.map_or(Ok(()), |loss| list::lose(transaction, loss))
+            list::take_draft(transaction, path)?;
+            list::leave_unlisted(transaction, path, self.now)
         })
     }
 
-    /// Lists a file, and has those leave whose rows it has, in one step.
-    fn add(&self, part: &FiledPart) -> Result<(), PortError> {
-        let seen = self.seen.get(&part.path).and_then(|seen| seen.as_ref().ok());
-        let replaced = seen.map_or(&[][..], |seen| &seen.replaced);
-        self.database.write("list a file in", |transaction| {
-            transaction.execute("DELETE FROM lost WHERE path = ?", [&part.path])?;
-            list::add(transaction, part, self.now)?;
-            replaced.iter().try_for_each(|path| list::leave(transaction, path, self.now))
+    fn unlist(&self, loss: &Loss) -> Result<(), PortError> {
+        self.database.write("take a file out of", |transaction| {
+            transaction.execute("DELETE FROM files WHERE path = ?", [&loss.place])?;
+            list::lose(transaction, loss)
         })
+    }
+
+    /// Lists a file as it is, whatever was known of it, and has those leave whose rows it has, in one step.
+    fn add(&self, path: &str, seen: &Seen, done: &mut Repaired) -> Result<(), PortError> {
+        let Seen { rows, bytes, replaced } = seen;
+        let part = FiledPart { path: path.to_owned(), rows: *rows, bytes: *bytes };
+        self.database.write("list a file in", |transaction| {
+            transaction.execute("DELETE FROM lost WHERE path = ?", [path])?;
+            transaction.execute("DELETE FROM files WHERE path = ?", [path])?;
+            list::take_draft(transaction, path)?;
+            list::add(transaction, &part, self.now)?;
+            replaced.iter().try_for_each(|path| list::leave(transaction, path, self.now))
+        })?;
+        done.listed.push(Relisted { path: part.path, rows: part.rows });
+        Ok(())
     }
 }
 
@@ -361,6 +378,27 @@ mod tests {
         let listed = repair(table.path(), NOW).unwrap().listed;
         assert_eq!(listed, [Relisted { path: files[0].clone(), rows: 7 }]);
         assert_eq!(seqs(table.path()).len(), 8);
+    }
+
+    /// It was taken out of the list and listed again in two steps: killed between, its rows were in no list and no gap.
+    #[tokio::test]
+    async fn a_file_is_in_the_list_as_it_was_or_as_it_is_whenever_the_repair_ends() {
+        let (table, files) = filed(2).await;
+        fs::copy(table.path().join(&files[1]), table.path().join(&files[0])).unwrap();
+        let database = Database::open(&buffer_path(table.path()), &FORMAT).unwrap();
+        let run = |sql: &'static str| {
+            database.write("change", |transaction| transaction.execute_batch(sql)).unwrap();
+        };
+        run(
+            "UPDATE files SET bytes = 0 WHERE path = (SELECT min(path) FROM files);
+             CREATE TRIGGER killed BEFORE INSERT ON files BEGIN SELECT RAISE(ABORT, 'killed'); END",
+        );
+        let error = repair(table.path(), NOW).unwrap_err().to_string();
+        assert!(error.contains("killed"), "{error}");
+        assert_eq!(snapshot(&buffer_path(table.path())).unwrap().gaps.len(), 1);
+        run("DROP TRIGGER killed");
+        assert_eq!(repair(table.path(), NOW).unwrap().listed.len(), 1);
+        assert_eq!(seqs(table.path()), [1, 1]);
     }
 
     #[tokio::test]

@@ -8,9 +8,13 @@
 //! 3. publish: the temporary file is renamed,
 //! 4. settle: one transaction lists the new file, and the old ones leave.
 //!
-//! A crash before the last leaves a draft, which the next pass removes. Whoever reads the table by its list sees each row
-//! once at any moment; whoever reads the folder itself sees rows twice from the third step on until the old files are
-//! [swept](Work::sweep).
+//! A crash before the last leaves a draft, which the next pass removes, if all of its rows are in files of the table: an
+//! older list that is put back may have for a draft what was settled since, and is the only one with its rows. Whoever reads
+//! the table by its list sees each row once at any moment; whoever reads the folder itself sees rows twice from the third
+//! step on until the old files are [swept](Work::sweep).
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +22,7 @@ use super::work::{CHUNK_ROWS, Work};
 use crate::delivery::columns::Hour;
 use crate::delivery::list::{self, FiledPart, temporary};
 use crate::delivery::parquet::{PartReader, PartWriter};
+use crate::delivery::snapshot::fault;
 use crate::durable;
 use crate::error::{ErrorKind, PortError};
 
@@ -135,13 +140,29 @@ impl Work {
         })
     }
 
-    /// Removes what was begun and not settled.
-    fn remove_drafts(&self) -> Result<(), PortError> {
-        for path in self.database.read("read", list::drafts)? {
+    /// Removes what was begun and not settled; whoever calls holds the filing lock. A file that may be the only one with its
+    /// rows stays, and is a draft no more: a repair lists it.
+    pub(super) fn remove_drafts(&self) -> Result<(), PortError> {
+        let drafts = self.database.read("read", list::drafts)?;
+        let settled =
+            if drafts.is_empty() { BTreeSet::new() } else { list::settled(&self.database)? };
+        for path in drafts {
             let file = self.table.join(&path);
-            for file in [temporary(&file), file] {
-                durable::remove_if_there(&file)
-                    .map_err(|error| PortError::io(format!("remove draft {file:?}"), error))?;
+            let is_spare = if settled.contains(&path) { Ok(None) } else { self.is_spare(&path) };
+            let removed = is_spare.and_then(|is_spare| {
+                match is_spare {
+                    Some(true) => remove(&file)?,
+                    Some(false) => tracing::warn!(
+                        file = path,
+                        "a file of rows that was begun is kept, for it may be the only one with them: \"millrace repair\" lists it"
+                    ),
+                    None => {}
+                }
+                remove(&temporary(&file))
+            });
+            if let Err(error) = removed {
+                tracing::warn!(file = path, %error, "a draft cannot be removed, and is tried again");
+                continue;
             }
             self.database
                 .write("forget a draft in", |transaction| list::take_draft(transaction, &path))?;
@@ -151,6 +172,35 @@ impl Work {
 }
 
 /// The smallest of an hour's files, by name, as many as it is worth to put together.
+
+    /// Tells whether a draft's rows are in files of the table that lie there; none when there is no such file yet.
+    fn is_spare(&self, draft: &str) -> Result<Option<bool>, PortError> {
+        let replaced = match replaced_by(&self.table.join(draft)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(Some(false)),
+            replaced => replaced?,
+        };
+        let parts = self.database.read("read", list::parts)?;
+        let mut listed = BTreeSet::new();
+        for part in parts.into_iter().filter(|part| replaced.contains(&part.path)) {
+            let file = self.table.join(&part.path);
+            if fault(&file, part.bytes).is_none() {
+                listed.extend(replaced_by(&file)?);
+                listed.insert(part.path);
+            }
+        }
+        Ok(Some(!replaced.is_empty() && replaced.is_subset(&listed)))
+    }
+}
+
+fn remove(file: &Path) -> Result<(), PortError> {
+    durable::remove_if_there(file)
+        .map_err(|error| PortError::io(format!("remove draft {file:?}"), error))
+}
+
+/// The files whose rows a file has, as its footer says.
+fn replaced_by(file: &Path) -> Result<BTreeSet<String>, PortError> {
+    Ok(PartReader::open(file)?.replaced().iter().cloned().collect())
 fn worth_it(mut parts: Vec<FiledPart>) -> Option<Vec<FiledPart>> {
     parts.sort_by_key(|part| part.rows);
     let (mut sum, mut most) = (0_u64, 0);

@@ -162,6 +162,31 @@ fn files_are_put_together_by_size() {
     assert_eq!(worth(&[]), None);
 }
 
+/// Copies the buffer as it is now.
+fn save(table: &Path, to: &Path) {
+    let connection = rusqlite::Connection::open(buffer_path(table)).unwrap();
+    connection.execute("VACUUM INTO ?", [to.to_str().unwrap()]).unwrap();
+}
+
+/// Puts a copy of the buffer back.
+fn restore(table: &Path, from: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        durable::remove_if_there(&table.join(format!("buffer.sqlite{end}"))).unwrap();
+    }
+    fs::copy(from, buffer_path(table)).unwrap();
+}
+
+/// Writes and publishes what the next files become, and settles nothing.
+fn publish_next(work: &Work) -> (FiledPart, Vec<FiledPart>) {
+    let (hour, parts) = work.next().unwrap().unwrap();
+    let draft = work.draft(hour).unwrap();
+    let stop = CancellationToken::new();
+    let Written::Whole(part) = work.put_together(&draft, &parts, &stop).unwrap() else {
+        panic!("not written")
+    };
+    (work.publish(part).unwrap(), parts)
+}
+
 /// A list that was kept from before and the files of today.
 #[test]
 fn an_older_list_beside_files_that_were_put_together_shows_each_row_once_after_a_repair() {
@@ -173,17 +198,12 @@ fn an_older_list_beside_files_that_were_put_together_shows_each_row_once_after_a
         let first = work(table, &clock);
         let copies = tempfile::tempdir().unwrap();
         let saved = copies.path().join("saved.sqlite");
-        let save = |work: &Work| {
-            let path = work.database.path();
-            let connection = rusqlite::Connection::open(path).unwrap();
-            connection.execute("VACUUM INTO ?", [saved.to_str().unwrap()]).unwrap();
-        };
         if kept_files == 0 {
-            save(&first);
+            save(table, &saved);
         }
         (0..3).for_each(|n| file(&first, n, 1));
         if kept_files == 3 {
-            save(&first);
+            save(table, &saved);
         }
         clock.advance(AN_HOUR);
         assert_eq!(compact(&first), 3);
@@ -191,10 +211,7 @@ fn an_older_list_beside_files_that_were_put_together_shows_each_row_once_after_a
             first.sweep().unwrap();
         }
         drop(first);
-        for end in ["", "-wal", "-shm"] {
-            durable::remove_if_there(&table.join(format!("buffer.sqlite{end}"))).unwrap();
-        }
-        fs::copy(&saved, buffer_path(table)).unwrap();
+        restore(table, &saved);
         let done = repair(table, clock.clock().now()).unwrap();
         assert_eq!(
             frame_ids(table),
@@ -207,6 +224,90 @@ fn an_older_list_beside_files_that_were_put_together_shows_each_row_once_after_a
         work(table, &clock).sweep().unwrap();
         assert_eq!((frame_ids(table), lying(table)), (all, 1));
     }
+}
+
+/// The only file of those rows was removed, since the older list had it for one that was begun and not settled.
+#[tokio::test]
+async fn an_older_list_that_was_kept_while_files_were_put_together_costs_no_row() {
+    for (is_swept, is_repaired) in [(true, true), (true, false), (false, true), (false, false)] {
+        let table = tempfile::tempdir().unwrap();
+        let table = table.path();
+        let clock = MadeUpClock::at(START);
+        let all: Vec<_> = (0..3).map(|seq| row("gate", seq, 0).frame_id).collect();
+        let first = work(table, &clock);
+        (0..3).for_each(|n| file(&first, n, 1));
+        clock.advance(AN_HOUR);
+        let copies = tempfile::tempdir().unwrap();
+        let saved = copies.path().join("saved.sqlite");
+        let (part, parts) = publish_next(&first);
+        save(table, &saved);
+        first.replace(&part, &parts).unwrap();
+        if is_swept {
+            assert_eq!(first.sweep().unwrap(), 3);
+        }
+        drop(first);
+        restore(table, &saved);
+
+        let case = format!("swept: {is_swept}, repaired: {is_repaired}");
+        let repair = || repair(table, clock.clock().now()).unwrap();
+        if is_repaired {
+            assert_eq!(repair().taken_out, [], "{case}");
+            assert_eq!(frame_ids(table), all, "{case}");
+        }
+        let policy = FilingPolicy::default();
+        let filer = crate::delivery::Filer::open(table, policy, clock.clock()).unwrap();
+        filer.tend().await.unwrap();
+        assert_eq!(repair().taken_out, [], "{case}");
+        assert_eq!(frame_ids(table), all, "{case}");
+        filer.tend().await.unwrap();
+        assert_eq!((frame_ids(table), lying(table)), (all, 1), "{case}");
+    }
+}
+
+/// The older list's files were put together once more, and the repair listed both files with their rows.
+#[test]
+fn what_was_put_together_twice_is_listed_once() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let clock = MadeUpClock::at(START);
+    let copies = tempfile::tempdir().unwrap();
+    let saved = copies.path().join("saved.sqlite");
+    let first = work(table, &clock);
+    (0..3).for_each(|n| file(&first, n, 1));
+    save(table, &saved);
+    clock.advance(AN_HOUR);
+    assert_eq!(compact(&first), 3);
+    drop(first);
+    restore(table, &saved);
+    let second = work(table, &clock);
+    assert_eq!((compact(&second), second.sweep().unwrap()), (3, 3));
+    assert_eq!(lying(table), 2);
+    assert_eq!(repair(table, clock.clock().now()).unwrap().listed, []);
+    assert_eq!(frame_ids(table).len(), 3);
+    second.sweep().unwrap();
+    assert_eq!((frame_ids(table).len(), lying(table)), (3, 1));
+}
+
+/// Its footer names files, too, that were put together before, and that are gone.
+#[test]
+fn a_draft_of_what_was_put_together_before_is_removed() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let clock = MadeUpClock::at(START);
+    let first = work(table, &clock);
+    (0..2).for_each(|n| file(&first, n, 1));
+    clock.advance(AN_HOUR);
+    assert_eq!((compact(&first), first.sweep().unwrap()), (2, 2));
+    clock.set_back(AN_HOUR);
+    file(&first, 2, 1);
+    clock.advance(AN_HOUR);
+    publish_next(&first);
+    drop(first);
+    assert_eq!(lying(table), 3);
+    let second = work(table, &clock);
+    second.remove_drafts().unwrap();
+    assert_eq!((lying(table), listed(table)), (2, 2));
+    assert!(second.database.read("read", list::drafts).unwrap().is_empty());
 }
 
 /// Runs a compaction that dies after so many durable steps.
