@@ -4,6 +4,7 @@
 //! copy tells that it has left: an older buffer that is put back, or a new one, takes a file that is gone for what it is,
 //! and knows that its frames were answered.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::{Hour, signed};
 use super::list;
+use super::parquet::PartReader;
 use crate::durable;
 use crate::error::{ErrorKind, PortError};
 use crate::id::{Epoch, ModelName, StreamId};
@@ -188,15 +190,17 @@ fn take_over(
     now: CaptureTime,
 ) -> Result<(), PortError> {
     let Retired { steps, last, frames } = &copy.retired;
+    let elsewhere = put_together(database, table, &copy.leaving)?;
+    // Of other files the rows are in a file that is in no list here: they are missing until somebody repairs the table.
+    let is_past = |path: &str| {
+        Hour::of_path(Path::new(path)).is_some_and(|hour| hour.0 <= *last)
+            && !elsewhere.contains(path)
+    };
     let mut gone = Vec::new();
-    for part in database.read("read", list::parts)? {
+    for part in database.read("read", list::parts)?.into_iter().filter(|part| is_past(&part.path)) {
         let file = table.join(&part.path);
-        let is_past = Hour::of_path(&file).is_some_and(|hour| hour.0 <= *last);
-        let there = || {
-            file.try_exists()
-                .map_err(|error| PortError::io(format!("look for file {file:?}"), error))
-        };
-        if is_past && !there()? {
+        let is_there = file.try_exists();
+        if !is_there.map_err(|error| PortError::io(format!("look for file {file:?}"), error))? {
             gone.push(part.path);
         }
     }
@@ -215,9 +219,33 @@ fn take_over(
         // What a batch wrote then may be among what leaves now.
         let rename = format!("UPDATE batches SET name = {} WHERE hour <= ?", list::drawn_name(now));
         transaction.execute(&rename, [last])?;
-        let mut files = gone.iter().chain(&copy.leaving);
+        let leaving = copy.leaving.iter().filter(|path| is_past(path));
+        let mut files = gone.iter().chain(leaving);
         files.try_for_each(|path| list::leave_unlisted(transaction, path, now))
     })
+}
+
+/// The files whose rows are in a file that lies in the table's folder, does not leave, and is in no list.
+fn put_together(
+    database: &Database,
+    table: &Path,
+    leaving: &[String],
+) -> Result<BTreeSet<String>, PortError> {
+    let known = list::settled(database)?;
+    let unlisted =
+        |_: &str, error| tracing::warn!(%error, "files of rows that are in no list may lie there");
+    let mut files = list::readable_files_in(table, unlisted);
+    files.retain(|path| !known.contains(path) && !leaving.contains(path));
+    let mut replaced = BTreeSet::new();
+    for path in files {
+        match PartReader::open(&table.join(&path)) {
+            Ok(reader) => replaced.extend(reader.replaced().iter().cloned()),
+            Err(error) => {
+                tracing::warn!(file = path, %error, "a file of rows that is in no list cannot be read")
+            }
+        }
+    }
+    Ok(replaced)
 }
 
 fn copy_path(table: &Path) -> PathBuf {

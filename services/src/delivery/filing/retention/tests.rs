@@ -329,6 +329,70 @@ async fn an_older_buffer_takes_over_what_left_without_a_repair_too() {
     assert_eq!((answered(table), retired(table)), (20, 20));
 }
 
+/// The files that another one of a later hour had taken the place of, and that a query still read, were taken for files
+/// that left with their time: the table had no row of them, and said nothing.
+#[tokio::test]
+async fn an_older_buffer_takes_over_nothing_of_hours_that_did_not_leave() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let copies = tempfile::tempdir().unwrap();
+    let saved = copies.path().join("saved.sqlite");
+    let clock = MadeUpClock::at(START);
+    let first = work(table, &clock, DAY);
+    file(&first, 0..10);
+    clock.advance(AN_HOUR * 10);
+    (1..4).for_each(|n| file(&first, n * 10..n * 10 + 10));
+    save(table, &saved);
+    let reading = snapshot(&buffer_path(table)).unwrap();
+    clock.advance(AN_HOUR * 15);
+    assert_eq!(first.compact_one(&CancellationToken::new()).unwrap(), 3);
+    assert_eq!((retire(&first), first.sweep().unwrap()), (1, 0));
+    drop(reading);
+    assert_eq!((first.sweep().unwrap(), lying(table)), (4, 1));
+    drop(first);
+    restore(table, Some(&saved));
+
+    let filer =
+        crate::delivery::Filer::open(table, FilingPolicy::default(), clock.clock()).unwrap();
+    filer.tend().await.unwrap();
+    let gaps = snapshot(&buffer_path(table)).unwrap().gaps;
+    assert_eq!(gaps.iter().map(|gap| gap.rows).sum::<u64>(), 30, "{gaps:?}");
+    assert_eq!(repair(table, clock.clock().now()).unwrap().taken_out, []);
+    assert_eq!((answered(table), retired(table)), (30, 10));
+}
+
+/// As above, of an hour before the last that left: it had stayed for a row that was buffered.
+#[tokio::test]
+async fn an_older_buffer_tells_what_was_put_together_from_what_left() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let copies = tempfile::tempdir().unwrap();
+    let saved = copies.path().join("saved.sqlite");
+    let clock = MadeUpClock::at(START);
+    let first = work(table, &clock, Keep { age: None, bytes: Some(0) });
+    (0..2).for_each(|n| file(&first, n * 10..n * 10 + 10));
+    put(&first, [99]);
+    clock.advance(AN_HOUR);
+    put(&first, 20..30);
+    first.pass(|open, _| open.hour != Hour::of(START)).unwrap();
+    save(table, &saved);
+    clock.advance(AN_HOUR);
+    assert_eq!((retire(&first), first.sweep().unwrap()), (1, 1));
+    let all = work(table, &clock, Keep::default());
+    all.pass(|_, _| true).unwrap();
+    assert_eq!(all.compact_one(&CancellationToken::new()).unwrap(), 3);
+    assert_eq!((all.sweep().unwrap(), lying(table)), (3, 1));
+    drop((first, all));
+    restore(table, Some(&saved));
+
+    let filer =
+        crate::delivery::Filer::open(table, FilingPolicy::default(), clock.clock()).unwrap();
+    filer.tend().await.unwrap();
+    assert_eq!(snapshot(&buffer_path(table)).unwrap().gaps.len(), 2);
+    assert_eq!(repair(table, clock.clock().now()).unwrap().taken_out, []);
+    assert_eq!((answered(table), retired(table)), (21, 10));
+}
+
 /// It was looked again a minute later only, and nothing said so.
 #[tokio::test]
 async fn who_tends_knows_that_another_was_filing() {
