@@ -20,6 +20,7 @@ mod compaction;
 mod retention;
 mod sweep;
 mod tally;
+mod tend;
 mod work;
 
 use std::convert::Infallible;
@@ -181,33 +182,12 @@ impl Filer {
     /// that have left the table and that nobody reads. Leaves off between two files while another process files, and soon after this is dropped.
     ///
     /// # Errors
-    /// When a file cannot be written or removed; every row that is kept is in the table as before.
+    /// When a file cannot be written or removed, after what can be done without it; every row that is kept is in the table
+    /// as before.
     pub async fn tend(&self) -> Result<Tended, PortError> {
         let stop = CancellationToken::new();
         let _stop_when_dropped = stop.clone().drop_guard();
-        self.blocking(move |work| {
-            let mut done = Tended::default();
-            loop {
-                let Some(_lock) = FilingLock::try_take(&work.table)? else {
-                    done.is_held_up = true;
-                    break;
-                };
-                if let Some(left) = work.retire_some(&stop)? {
-                    done.retired += left.files;
-                    done.removed += work.sweep()?;
-                    continue;
-                }
-                let left = work.compact_one(&stop)?;
-                done.removed += work.sweep()?;
-                if left == 0 {
-                    break;
-                }
-                done.left += left;
-                done.made += 1;
-            }
-            Ok(done)
-        })
-        .await
+        self.blocking(move |work| work.tend(&stop)).await
     }
 
     /// Files what is due now. Does nothing while another process files.

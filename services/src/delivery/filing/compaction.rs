@@ -18,7 +18,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::work::{CHUNK_ROWS, Work};
+use super::work::{CHUNK_ROWS, Files, Work};
 use crate::delivery::columns::Hour;
 use crate::delivery::list::{self, FiledPart, temporary};
 use crate::delivery::parquet::{PartReader, PartWriter};
@@ -38,6 +38,12 @@ enum Written {
     /// A file cannot be read: it stays as it is.
     Unfit(String),
     Stopped,
+}
+
+/// Which end of a copy failed.
+enum Copying {
+    Read(PortError),
+    Write(PortError),
 }
 
 impl Work {
@@ -62,8 +68,8 @@ impl Work {
 
     /// Files of one hour that it is worth to put together.
     fn next(&self) -> Result<Option<(Hour, Vec<FiledPart>)>, PortError> {
-        let (hours, _) = self.closed_hours()?;
-        Ok(hours.into_iter().find_map(|(hour, parts)| Some((hour, worth_it(parts)?))))
+        let Files { closed, .. } = self.files()?;
+        Ok(closed.into_iter().find_map(|(hour, parts)| Some((hour, worth_it(parts)?))))
     }
 
     /// Notes a file that is about to be made, and gives its path.
@@ -89,11 +95,11 @@ impl Work {
                     replaced.push(part.path.clone());
                 }
                 Ok(None) => return Ok(Written::Stopped),
-                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                Err(Copying::Read(error)) => {
                     tracing::warn!(file = part.path, %error, "a file of rows stays as it is");
                     return Ok(Written::Unfit(part.path.clone()));
                 }
-                Err(error) => return Err(error),
+                Err(Copying::Write(error)) => return Err(error),
             }
         }
         let bytes = writer.replacing(&replaced).finish()?;
@@ -106,26 +112,23 @@ impl Work {
         part: &FiledPart,
         writer: &mut PartWriter,
         stop: &CancellationToken,
-    ) -> Result<Option<Vec<String>>, PortError> {
+    ) -> Result<Option<Vec<String>>, Copying> {
         let path = self.table.join(&part.path);
-        let reader = PartReader::open(&path)?;
+        let reader = PartReader::open(&path).map_err(Copying::Read)?;
         let replaced = reader.replaced().to_vec();
         let mut rows = 0;
-        for batch in reader.batches(CHUNK_ROWS as usize)? {
+        for batch in reader.batches(CHUNK_ROWS as usize).map_err(Copying::Read)? {
             if stop.is_cancelled() {
                 return Ok(None);
             }
-            let batch = batch?;
+            let batch = batch.map_err(Copying::Read)?;
             rows += batch.num_rows() as u64;
-            writer.add(&batch)?;
+            writer.add(&batch).map_err(Copying::Write)?;
         }
         if rows != part.rows {
             let cause = format!("it has {rows} rows, {} are listed", part.rows);
-            return Err(PortError::because(
-                ErrorKind::Corrupt,
-                format!("read rows of {path:?}"),
-                cause,
-            ));
+            let attempt = format!("read rows of {path:?}");
+            return Err(Copying::Read(PortError::because(ErrorKind::Corrupt, attempt, cause)));
         }
         Ok(Some(replaced))
     }
@@ -169,9 +172,6 @@ impl Work {
         }
         Ok(())
     }
-}
-
-/// The smallest of an hour's files, by name, as many as it is worth to put together.
 
     /// Tells whether a draft's rows are in files of the table that lie there; none when there is no such file yet.
     fn is_spare(&self, draft: &str) -> Result<Option<bool>, PortError> {
@@ -201,6 +201,9 @@ fn remove(file: &Path) -> Result<(), PortError> {
 /// The files whose rows a file has, as its footer says.
 fn replaced_by(file: &Path) -> Result<BTreeSet<String>, PortError> {
     Ok(PartReader::open(file)?.replaced().iter().cloned().collect())
+}
+
+/// The smallest of an hour's files, by name, as many as it is worth to put together.
 fn worth_it(mut parts: Vec<FiledPart>) -> Option<Vec<FiledPart>> {
     parts.sort_by_key(|part| part.rows);
     let (mut sum, mut most) = (0_u64, 0);

@@ -8,14 +8,16 @@
 //! 3. copy: what is retired is written beside the buffer ([`retired`]),
 //! 4. [sweep](Work::sweep): the files are removed when nobody reads them.
 //!
-//! A crash before the second changes nothing; after it, the next pass goes on. A file that cannot be read is not counted
-//! and does not leave: it stays in the list, where queries and the audit name it, until somebody repairs the table.
+//! A crash before the second changes nothing; after it, the next pass goes on. A file that is missing or damaged is not
+//! counted and does not leave: it stays in the list, where queries and the audit name it, until somebody repairs the table.
+//! One that the system cannot read now may have frames of its hour and those beside it: these stay until it can be read.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::work::Work;
+use super::work::{Files, Work};
 use crate::delivery::columns::Hour;
 use crate::delivery::list::{self, FiledPart};
 use crate::delivery::retired::{self, RetiredFrames};
@@ -47,7 +49,7 @@ pub(super) struct Left {
 /// Hours that are due, and the rest of the table.
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    pub(super) last: Option<Hour>,
+    pub(super) hours: Vec<Hour>,
     pub(super) parts: Vec<FiledPart>,
     pub(super) rows: u64,
     pub(super) others: Vec<FiledPart>,
@@ -58,6 +60,8 @@ pub(super) enum Counted {
     Whole(Vec<RetiredFrames>),
     /// A file cannot be read: it stays as it is.
     Unfit(String),
+    /// Frames of these hours may lie in a file that cannot be read now.
+    Unclear(RangeInclusive<Hour>),
     Stopped,
 }
 
@@ -66,7 +70,9 @@ impl Work {
     /// `stop` was cancelled before it was done.
     pub(super) fn retire_some(&self, stop: &CancellationToken) -> Result<Option<Left>, PortError> {
         retired::even_out(&self.database, &self.table, self.clock.now())?;
-        while let Some((last, due)) = self.due()? {
+        self.remove_drafts()?;
+        let mut unclear = Vec::new();
+        while let Some((last, due)) = self.due(&unclear)? {
             match self.count(&due, stop)? {
                 Counted::Whole(frames) => {
                     let left = self.retire(last, &due, &frames)?;
@@ -76,35 +82,44 @@ impl Work {
                     return Ok(Some(left));
                 }
                 Counted::Unfit(path) => self.leave_alone(path),
+                Counted::Unclear(hours) => unclear.push(hours),
                 Counted::Stopped => break,
             }
         }
         Ok(None)
     }
 
-    /// The oldest hours, as many as leave together.
-    pub(super) fn due(&self) -> Result<Option<(Hour, Due)>, PortError> {
+    /// The oldest hours, as many as leave together, but for those of which it is not clear what is in them.
+    pub(super) fn due(
+        &self,
+        unclear: &[RangeInclusive<Hour>],
+    ) -> Result<Option<(Hour, Due)>, PortError> {
         let keep = self.policy.keep;
         if keep.is_all() {
             return Ok(None);
         }
         let now = self.clock.now();
-        let (mut closed, others) = self.closed_hours()?;
+        let Files { mut closed, open, unfit } = self.files()?;
         let bytes = |parts: &[FiledPart]| parts.iter().map(|part| part.bytes).sum::<u64>();
-        let mut held = bytes(&others) + closed.values().map(|parts| bytes(parts)).sum::<u64>();
-        let mut due = Due { others, ..Due::default() };
+        let mut held = bytes(&open) + closed.values().map(|parts| bytes(parts)).sum::<u64>();
+        let mut due = Due { others: [open, unfit].concat(), ..Due::default() };
         while let Some((hour, parts)) = closed.pop_first() {
+            if unclear.iter().any(|hours| hours.contains(&hour)) {
+                due.others.extend(parts);
+                continue;
+            }
             let rows = due.rows + parts.iter().map(|part| part.rows).sum::<u64>();
-            if !is_due(keep, hour, held, now) || (due.last.is_some() && rows > STEP_ROWS) {
+            if !is_due(keep, hour, held, now) || (!due.hours.is_empty() && rows > STEP_ROWS) {
                 due.others.extend(parts);
                 break;
             }
             held -= bytes(&parts);
-            (due.last, due.rows) = (Some(hour), rows);
+            due.rows = rows;
+            due.hours.push(hour);
             due.parts.extend(parts);
         }
         due.others.extend(closed.into_values().flatten());
-        Ok(due.last.map(|last| (last, due)))
+        Ok(due.hours.last().copied().map(|last| (last, due)))
     }
 
     /// Has files leave whose frames are counted, in one step.

@@ -12,19 +12,24 @@ impl Work {
     /// Removes what left; whoever calls holds the filing lock. Gives how many files went.
     ///
     /// A file goes before its entry does: a crash in between leaves an entry without a file, which goes next time.
+    ///
+    /// # Errors
+    /// The first of the files that could not be removed, after the others are; it is tried again.
     pub(super) fn sweep(&self) -> Result<u64, PortError> {
         let left = self.database.read("read", list::left)?;
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut swept = 0;
+        let (mut swept, mut failed) = (0, None);
         for path in turns.unread(&self.table, left)? {
             let file = self.table.join(&path);
-            durable::remove_if_there(&file)
-                .map_err(|error| PortError::io(format!("remove file {file:?}"), error))?;
+            if let Err(error) = durable::remove_if_there(&file) {
+                failed.get_or_insert_with(|| PortError::io(format!("remove file {file:?}"), error));
+                continue;
+            }
             self.database
                 .write("forget a file in", |transaction| list::forget(transaction, &path))?;
             swept += 1;
         }
-        Ok(swept)
+        failed.map_or(Ok(swept), Err)
     }
 
     /// Warns once of the files that lie in the table's folder and that its list does not know; whoever calls holds the

@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::retention::{Counted, Due};
 use super::work::{CHUNK_ROWS, Work};
 use crate::delivery::buffer;
+use crate::delivery::columns::Hour;
 use crate::delivery::list::FiledPart;
 use crate::delivery::parquet::{Bounds, PartReader};
 use crate::delivery::retired::{FramesOf, RetiredFrames};
@@ -27,9 +30,17 @@ const SHARE_ROWS: u64 = 1_000_000;
 /// Why the reading of a file came to no end.
 enum Stop {
     /// It cannot be read.
-    Unfit(String),
+    Unfit(Unfit),
     Asked,
     Failed(PortError),
+}
+
+struct Unfit {
+    path: String,
+    /// Whether it is missing or damaged, and not only out of the system's reach.
+    is_gone: bool,
+    /// Whether its footer was read: some of its rows lie between the bounds then.
+    is_open: bool,
 }
 
 /// The frames of one share.
@@ -80,8 +91,9 @@ impl Work {
             let frames = HashMap::new();
             let mut share = Share { number, of: shares, state: state.clone(), frames };
             match self.fill(&mut share, due, stop) {
-                Ok(()) => {}
-                Err(Stop::Unfit(path)) => return Ok(Counted::Unfit(path)),
+                Ok(None) => {}
+                Ok(Some(unclear)) => return Ok(Counted::Unclear(unclear)),
+                Err(Stop::Unfit(Unfit { path, .. })) => return Ok(Counted::Unfit(path)),
                 Err(Stop::Asked) => return Ok(Counted::Stopped),
                 Err(Stop::Failed(error)) => return Err(error),
             }
@@ -93,7 +105,13 @@ impl Work {
         Ok(Counted::Whole(counted.map(|(of, frames)| RetiredFrames { of, frames }).collect()))
     }
 
-    fn fill(&self, share: &mut Share, due: &Due, stop: &CancellationToken) -> Result<(), Stop> {
+    /// Fills a share; gives hours, instead, whose frames may lie in a file that the system cannot read now.
+    fn fill(
+        &self,
+        share: &mut Share,
+        due: &Due,
+        stop: &CancellationToken,
+    ) -> Result<Option<RangeInclusive<Hour>>, Stop> {
         let mut bounds = Vec::with_capacity(due.parts.len());
         for part in &due.parts {
             let add = |of: &FramesOf, seq| share.add(of, seq);
@@ -103,8 +121,12 @@ impl Work {
         for part in &due.others {
             let remove = |of: &FramesOf, seq| share.remove(of, seq);
             match self.each_frame(part, within.as_ref(), stop, remove) {
-                // What cannot be read is no part of the table's answers either.
-                Ok(_) | Err(Stop::Unfit(_)) => {}
+                Ok(_) => {}
+                Err(Stop::Unfit(unfit)) => {
+                    if let Some(unclear) = due.unclear(&unfit) {
+                        return Ok(Some(unclear));
+                    }
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -112,7 +134,7 @@ impl Work {
             let (stream, epoch, model) = (row.stream, row.epoch, row.model);
             share.remove(&FramesOf { stream, epoch, model }, row.seq);
         });
-        buffered.map_err(Stop::Failed)
+        buffered.map(|()| None).map_err(Stop::Failed)
     }
 
     /// Calls `with` for each row of a file that may lie between bounds, and gives those of its own rows.
@@ -124,17 +146,16 @@ impl Work {
         mut with: impl FnMut(&FramesOf, Seq),
     ) -> Result<Option<Bounds>, Stop> {
         let path = self.table.join(&part.path);
-        let unfit = |error: PortError| match error.kind() {
-            ErrorKind::Corrupt | ErrorKind::NotFound => {
-                tracing::warn!(file = part.path, %error, "a file of rows is not counted, and stays");
-                Stop::Unfit(part.path.clone())
-            }
-            _ => Stop::Failed(error),
+        let unfit = |is_open, error: PortError| {
+            tracing::warn!(file = part.path, %error, "a file of rows is not counted, and stays");
+            let is_gone = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound);
+            Stop::Unfit(Unfit { path: part.path.clone(), is_gone, is_open })
         };
         let odd = |cause: String| {
             PortError::because(ErrorKind::Corrupt, format!("count frames of {path:?}"), cause)
         };
-        let reader = PartReader::open(&path).map_err(unfit)?;
+        let reader = PartReader::open(&path).map_err(|error| unfit(false, error))?;
+        let unfit = |error| unfit(true, error);
         let (bounds, mut rows) = (reader.bounds(), 0);
         for batch in reader.frames(within, CHUNK_ROWS as usize).map_err(unfit)? {
             if stop.is_cancelled() {
@@ -148,6 +169,20 @@ impl Work {
             return Err(unfit(odd(format!("it has {rows} rows, {} are listed", part.rows))));
         }
         Ok(bounds)
+    }
+}
+
+impl Due {
+    /// The hours, some of them due, whose frames may lie in a file that the system cannot read now: frames that are answered
+    /// twice are so in hours side by side, as a rule. What is missing or damaged is no part of the table's answers either.
+    fn unclear(&self, unfit: &Unfit) -> Option<RangeInclusive<Hour>> {
+        let hours = if unfit.is_open {
+            *self.hours.first()?..=*self.hours.last()?
+        } else {
+            let Hour(hour) = Hour::of_path(Path::new(&unfit.path))?;
+            Hour(hour.saturating_sub(1))..=Hour(hour.saturating_add(1))
+        };
+        (!unfit.is_gone && self.hours.iter().any(|hour| hours.contains(hour))).then_some(hours)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The steps of filing, on one buffer. All of it blocks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +20,16 @@ use crate::sqlite::Database;
 /// Rows that are in memory at once.
 pub(super) const CHUNK_ROWS: u32 = 4_096;
 
-/// Files by the hour in which their rows were delivered.
-pub(super) type ByHour = BTreeMap<Hour, Vec<FiledPart>>;
+/// The table's files.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Of hours that are over and of which every row is filed.
+    pub(super) closed: BTreeMap<Hour, Vec<FiledPart>>,
+    /// Of other hours.
+    pub(super) open: Vec<FiledPart>,
+    /// Those that could not be read this hour, wherever they are.
+    pub(super) unfit: Vec<FiledPart>,
+}
 
 /// The filing of one buffer.
 #[derive(Debug)]
@@ -31,8 +39,9 @@ pub(super) struct Work {
     pub(super) policy: FilingPolicy,
     pub(super) clock: Clock,
     pub(super) turns: Mutex<Turns>,
-    /// Files that could not be read when they were to be put together with others, or to leave.
-    pub(super) unfit: Mutex<BTreeSet<String>>,
+    /// Files that could not be read when they were to be put together with others, or to leave, and the hour in which that
+    /// was: they are left alone until it is over.
+    unfit: Mutex<BTreeMap<String, Hour>>,
     /// Whether the folder was looked through for files that the list does not know.
     pub(super) has_looked: AtomicBool,
 }
@@ -166,28 +175,30 @@ impl Work {
         Ok(Some(FiledPart { path, rows, bytes }))
     }
 
-    /// The files by hour, of hours that are over and of which every row is filed; and all others, but for those that
-    /// cannot be read.
-    pub(super) fn closed_hours(&self) -> Result<(ByHour, Vec<FiledPart>), PortError> {
+    /// The files that are part of the table.
+    pub(super) fn files(&self) -> Result<Files, PortError> {
         let now = Hour::of(self.clock.now());
         let (parts, open) = self.database.read("read", |transaction| {
             Ok((list::parts(transaction)?, list::open_hours(transaction)?))
         })?;
-        let unfit = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut closed, mut others) = (ByHour::new(), Vec::new());
-        for part in parts.into_iter().filter(|part| !unfit.contains(&part.path)) {
+        let mut unfit = self.unfit.lock().unwrap_or_else(PoisonError::into_inner);
+        unfit.retain(|_, since| *since == now);
+        let mut files = Files::default();
+        for part in parts {
             let hour = Hour::of_path(Path::new(&part.path));
             match hour.filter(|hour| *hour < now && !open.contains(hour)) {
-                Some(hour) => closed.entry(hour).or_default().push(part),
-                None => others.push(part),
+                _ if unfit.contains_key(&part.path) => files.unfit.push(part),
+                Some(hour) => files.closed.entry(hour).or_default().push(part),
+                None => files.open.push(part),
             }
         }
-        Ok((closed, others))
+        Ok(files)
     }
 
-    /// Takes no file into account any more that could not be read.
+    /// Leaves a file alone that could not be read, until the next hour.
     pub(super) fn leave_alone(&self, path: String) {
-        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+        let now = Hour::of(self.clock.now());
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner).insert(path, now);
     }
 
     /// Gives a written file its place, where nothing lies.

@@ -154,7 +154,7 @@ fn an_hour_larger_than_the_memory_is_counted_share_by_share() {
     clock.advance(AN_HOUR);
     file(&work, 550..700);
     clock.advance(AN_HOUR * 24);
-    let (_, due) = work.due().unwrap().unwrap();
+    let (_, due) = work.due(&[]).unwrap().unwrap();
     for shares in [1, 2, 7] {
         let stop = CancellationToken::new();
         let Counted::Whole(frames) = work.count_in_shares(&due, shares, &stop).unwrap() else {
@@ -393,6 +393,87 @@ async fn an_older_buffer_tells_what_was_put_together_from_what_left() {
     assert_eq!((answered(table), retired(table)), (21, 10));
 }
 
+/// Has the system refuse to open a file of the table; gives where it is now.
+fn spoil(table: &Path, file: &Path) -> std::path::PathBuf {
+    let aside = table.join(file.file_name().unwrap()).with_extension("aside");
+    fs::rename(file, &aside).unwrap();
+    std::os::unix::fs::symlink(file, file).unwrap();
+    aside
+}
+
+fn heal(file: &Path, aside: &Path) {
+    fs::remove_file(file).unwrap();
+    fs::rename(aside, file).unwrap();
+}
+
+/// One that gave an I/O error kept all others where they were, for good.
+#[tokio::test]
+async fn a_file_that_the_system_cannot_read_or_remove_keeps_its_own_hour_alone() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let clock = MadeUpClock::at(START);
+    let work = work(table, &clock, DAY);
+    let mut seq = 0;
+    let mut hour = |files: u64, next: u32| {
+        for _ in 0..files {
+            file(&work, seq..seq + 10);
+            seq += 10;
+        }
+        let last = snapshot(&buffer_path(table)).unwrap().files.pop().unwrap().path;
+        clock.advance(AN_HOUR * next);
+        last
+    };
+    hour(2, 6);
+    let closed = hour(3, 6);
+    hour(2, 8);
+    hour(3, 20);
+    let current = hour(1, 0);
+    let asides = [&closed, &current].map(|file| spoil(table, file));
+    let stuck = "detections/dt=2026-01-01/hour=00/part-0.parquet";
+    fs::create_dir_all(table.join(stuck).join("within")).unwrap();
+    let leave =
+        |transaction: &rusqlite::Transaction<'_>| list::leave_unlisted(transaction, stuck, START);
+    work.database.write("have a folder leave", leave).unwrap();
+
+    let policy = FilingPolicy { keep: DAY, ..FilingPolicy::default() };
+    let filer = crate::delivery::Filer::open(table, policy, clock.clock()).unwrap();
+    let told = filer.tend().await.unwrap_err().to_string();
+    assert!(told.starts_with("remove file") && told.contains(stuck), "{told}");
+    assert_eq!(retired(table), 40, "the two hours beside");
+    let snapshot = || snapshot(&buffer_path(table)).unwrap();
+    assert_eq!((snapshot().files.len(), snapshot().gaps.len()), (2, 2), "each hour is one file");
+    assert_eq!(answered(table), 50);
+    assert_eq!(lying(table), 2 + 2 + 1, "nothing that left but the folder");
+
+    heal(&closed, &asides[0]);
+    heal(&current, &asides[1]);
+    fs::remove_dir_all(table.join(stuck)).unwrap();
+    clock.advance(AN_HOUR);
+    filer.tend().await.unwrap();
+    assert_eq!((answered(table), retired(table), lying(table)), (40, 70, 2));
+}
+
+/// Its frames would have been retired, and in the table.
+#[tokio::test]
+async fn what_cannot_be_read_for_now_keeps_the_hours_that_its_frames_may_lie_in() {
+    let table = tempfile::tempdir().unwrap();
+    let table = table.path();
+    let clock = MadeUpClock::at(START);
+    let work = work(table, &clock, DAY);
+    file(&work, [1, 2, 3]);
+    clock.advance(AN_HOUR);
+    file(&work, [3, 4]);
+    let later = snapshot(&buffer_path(table)).unwrap().files.pop().unwrap().path;
+    clock.advance(AN_HOUR * 24);
+    let aside = spoil(table, &later);
+    let policy = FilingPolicy { keep: DAY, ..FilingPolicy::default() };
+    let filer = crate::delivery::Filer::open(table, policy, clock.clock()).unwrap();
+    assert_eq!(filer.tend().await.unwrap().retired, 0);
+    heal(&later, &aside);
+    assert_eq!(filer.tend().await.unwrap().retired, 1);
+    assert_eq!((answered(table), retired(table)), (2, 2));
+}
+
 /// It was looked again a minute later only, and nothing said so.
 #[tokio::test]
 async fn who_tends_knows_that_another_was_filing() {
@@ -443,7 +524,7 @@ fn die_after(work: &Work, steps: usize) -> Option<()> {
     let even_out = || retired::even_out(&work.database, &work.table, work.clock.now()).unwrap();
     step()?;
     even_out();
-    while let Some((last, due)) = work.due().unwrap() {
+    while let Some((last, due)) = work.due(&[]).unwrap() {
         let Counted::Whole(frames) = work.count(&due, &CancellationToken::new()).unwrap() else {
             panic!("not counted")
         };
