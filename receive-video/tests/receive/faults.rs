@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use fake_camera::{Fault, Feed, JumpingClock};
 use receive_video::StreamState;
-use services::feed::{FrameResult, ResultFeed, Subscription};
-use services::{PortError, StreamId};
+use services::feed::{ResultFeed, Subscription};
+use services::{FrameResult, PortError, StreamId};
 
 use crate::cameras::{check_numbers, serve, site, small_scene};
 use crate::site::{Site, eventually};
@@ -190,8 +190,8 @@ impl ResultFeed for Panics {
         self.inner.reply_to()
     }
 
-    async fn publish(&self, result: Arc<FrameResult>) -> Result<(), PortError> {
-        self.inner.publish(result).await
+    fn publish(&self, result: Arc<FrameResult>, reply_to: Option<&str>) -> Result<(), PortError> {
+        self.inner.publish(result, reply_to)
     }
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, PortError> {
