@@ -9,7 +9,7 @@ use services::config::{ReceiveConfig, StreamConfig};
 use services::{Clock, MediaTime};
 use tokio::time::{Instant, timeout_at};
 
-use crate::source::{Address, Arrival, Incident, Prospect, Sessions, Signs, Source, SourceError};
+use crate::source::{Address, Alarm, Arrival, Prospect, Sessions, Signs, Source, SourceError};
 
 /// How much media time is looked at.
 const LOOK: MediaTime = MediaTime(10 * MediaTime::HZ);
@@ -73,10 +73,27 @@ async fn look_at(
     let opened = timeout_at(began + PATIENCE, Source::open(address, false, sessions, &clock)).await;
     let mut source = opened.map_err(|_| SourceError::connect_timeout(PATIENCE))??;
     let is_camera = matches!(address, Address::Rtsp(_));
-    let mut look = Look::new(is_camera, source.announced(max_pixels()));
+    let look = Look::new(is_camera, source.announced(max_pixels()));
+    let looked = look_into(&mut source, look, began, silence).await;
+    let told = source.incidents();
+    let (report, warnings) = looked.map_err(|error| error.after(&told))?;
+    let warnings = warnings.into_iter().chain(told.into_iter().map(|one| one.words)).collect();
+    Ok(ProbeReport { warnings, ..report })
+}
+
+/// Looks at a source that is open, and that was begun to be opened at `began`; gives its warnings apart.
+async fn look_into(
+    source: &mut Source,
+    mut look: Look,
+    began: Instant,
+    silence: Duration,
+) -> Result<(ProbeReport, Vec<String>), SourceError> {
     let opened = Instant::now();
     let first = timeout_at((began + PATIENCE).max(opened + silence), source.next()).await;
-    let none_came = |_| SourceError::no_picture(opened.elapsed(), look.announced.as_ref());
+    let none_came = |_| {
+        let waited = opened.elapsed();
+        SourceError::no_picture(waited, source.hears(waited / 2), look.announced.as_ref())
+    };
     let first = first.map_err(none_came)??;
     let began = Instant::now();
     let (mut next, mut came) = (Some(first.ok_or_else(SourceError::empty)?), began);
@@ -90,10 +107,14 @@ async fn look_at(
         let Ok(waited) = waiting.await else { break };
         next = waited?;
     }
-    let told: Vec<Incident> =
-        source.incidents().into_iter().chain(look.signs.incidents()).collect();
-    let warnings = look.obstacles().chain(told.into_iter().map(|one| one.words)).collect();
-    Ok(ProbeReport { warnings, ..look.report(&source, came.elapsed())? })
+    let signs = look.signs.incidents().into_iter().map(|one| one.words);
+    let mut warnings: Vec<String> = look.obstacles().chain(signs).collect();
+    let (silent, packets_come) = (came.elapsed(), source.hears(came.elapsed() / 2));
+    if silent >= SILENCE && packets_come {
+        warnings.push(Alarm::NoPicture(silent).to_string());
+    }
+    let silent = (silent >= SILENCE && !packets_come).then_some(silent);
+    Ok((look.report(source, silent)?, warnings))
 }
 
 /// Most pixels that pictures may have where nothing else is configured.
@@ -181,7 +202,7 @@ impl Look {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of ten seconds")]
-    fn report(self, source: &Source, silent: Duration) -> Result<ProbeReport, SourceError> {
+    fn report(self, source: &Source, silent: Option<Duration>) -> Result<ProbeReport, SourceError> {
         let undecodable = || match &self.announced {
             Some(reason) => SourceError::unsupported(reason),
             None => SourceError::no_key_frame(self.units, self.newest, self.is_camera),
@@ -205,7 +226,7 @@ impl Look {
             sender_reports,
             clock_ahead_seconds: ahead.map(|micros| micros as f64 / 1e6),
             warnings: Vec::new(),
-            silent_seconds: (silent >= SILENCE).then_some(silent.as_secs_f64()),
+            silent_seconds: silent.map(|silent| silent.as_secs_f64()),
         })
     }
 }

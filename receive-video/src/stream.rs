@@ -24,6 +24,8 @@ use crate::store::Spool;
 
 /// A source without a wall clock to watch: a file may be made to wait as long as it takes.
 const NO_WATCH: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// How long what happens to a source may wait to be told while no unit comes.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// What receiving a stream needs.
 pub(crate) struct Receiver {
@@ -96,11 +98,14 @@ impl Receiver {
         outlook.say(StreamState::Connecting, Instant::now()).await;
         // A camera may send its pictures as rarely as its stream may be silent.
         let patience = silence.max(connecting);
-        let Some(first) = self.within(patience, source.next()).await else {
+        let until = Instant::now() + patience;
+        let waiting = self.next_until(&mut source, until);
+        let Some(first) = self.shutdown.run_until_cancelled(waiting).await else {
             return Ok(End::Stopped);
         };
-        let first = first.map_err(|_| SourceError::no_picture(patience, announced.as_ref()))??;
-        let Some(first) = first else { return Err(SourceError::empty()) };
+        let none_came =
+            || SourceError::no_picture(patience, source.hears(patience / 2), announced.as_ref());
+        let Some(first) = first.ok_or_else(none_came)?? else { return Err(SourceError::empty()) };
         self.check(&first)?;
         let mut feed = Feed::new(&self.inbox, self.is_live());
         if self.inbox.send(Inbound::Open).await.is_err() {
@@ -136,14 +141,12 @@ impl Receiver {
             outlook.prospect.unit(arrival.media_time(), arrival.unit.key, now);
             outlook.say(StreamState::Playing, now).await;
             let refreshed = signs.unit(&arrival);
+            self.note_all(signs.incidents()).await;
             if self.is_camera() {
                 watchdog.unit(arrival.media_time(), arrival.unit.key || refreshed, now)?;
             }
             if !feed.give(arrival).await {
                 return Ok(End::Stopped);
-            }
-            for incident in source.incidents().into_iter().chain(signs.incidents()) {
-                self.note(incident).await;
             }
             next = tokio::select! {
                 biased;
@@ -155,6 +158,25 @@ impl Receiver {
             return Err(SourceError::no_key_frame(feed.units, media_time, false));
         }
         Ok(End::Finished)
+    }
+
+    /// Waits for the next unit until then; nothing when none came. Tells meanwhile what happens to the source, and what
+    /// did before it ended.
+    async fn next_until(
+        &self,
+        source: &mut Source,
+        until: Instant,
+    ) -> Option<Result<Option<Arrival>, SourceError>> {
+        loop {
+            let wake = until.min(Instant::now() + NEWS);
+            let next = timeout_at(wake.into(), source.next()).await;
+            self.note_all(source.incidents()).await;
+            match next {
+                Ok(next) => return Some(next),
+                Err(_) if wake == until => return None,
+                Err(_) => {}
+            }
+        }
     }
 
     /// What is awaited, but for no longer than that; nothing when we are to stop.
@@ -200,6 +222,12 @@ impl Receiver {
         self.note(Incident { kind: error.event(), words }).await;
     }
 
+    async fn note_all(&self, incidents: Vec<Incident>) {
+        for incident in incidents {
+            self.note(incident).await;
+        }
+    }
+
     /// Counts, logs and keeps an event.
     async fn note(&self, incident: Incident) {
         let Incident { kind, words } = incident;
@@ -222,13 +250,14 @@ async fn next_of(
     let silent = watchdog.deadline();
     loop {
         let news = outlook.prospect.deadline(Instant::now()).unwrap_or(silent).min(silent);
-        if let Ok(next) = timeout_at(news.into(), source.next()).await {
+        if let Some(next) = outlook.receiver.next_until(source, news).await {
             return next;
         }
         let now = Instant::now().max(news);
         if now >= silent {
-            let alarm = watchdog.alarm(now);
-            return Err(alarm.expect("past its deadline a watchdog gives an alarm").into());
+            let (_, silence) = outlook.receiver.patience();
+            let alarm = watchdog.alarm(now).expect("past its deadline a watchdog gives an alarm");
+            return Err(alarm.where_packets_come(source.hears(silence / 2)).into());
         }
         outlook.say(StreamState::Playing, now).await;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use media::h264::support::Unsupported;
 use services::MediaTime;
 
+use super::Incident;
 use super::relay::MAX_UNIT;
 use super::watchdog::Alarm;
 
@@ -69,14 +70,24 @@ impl SourceError {
         Self::broken("no-answer", format!("it did not answer within {waited:.0?} of connecting"))
     }
 
-    /// It plays and gives nothing; `announced` is why what its description announces could not be decoded either.
-    pub(crate) fn no_picture(waited: Duration, announced: Option<&Unsupported>) -> Self {
-        let alarm = Alarm::Silent(waited);
-        let words = match announced {
-            None => alarm.to_string(),
-            Some(reason) => format!("{alarm}; its description announces this: {reason}"),
-        };
-        Self::broken("silence", words)
+    /// It plays and gives nothing, while packets of it come or not; `announced` is why what its description announces
+    /// could not be decoded either.
+    pub(crate) fn no_picture(
+        waited: Duration,
+        packets_come: bool,
+        announced: Option<&Unsupported>,
+    ) -> Self {
+        let mut error = Self::from(Alarm::Silent(waited).where_packets_come(packets_come));
+        if let Some(reason) = announced {
+            error.words += &format!("; its description announces this: {reason}");
+        }
+        error
+    }
+
+    /// The same, with what happened to the source before, for whoever reads no events.
+    pub(crate) fn after(mut self, incidents: &[Incident]) -> Self {
+        incidents.iter().for_each(|incident| self.words += &format!("; {}", incident.words));
+        self
     }
 
     pub(crate) fn empty() -> Self {
@@ -132,6 +143,7 @@ impl From<Alarm> for SourceError {
     fn from(alarm: Alarm) -> Self {
         let event = match alarm {
             Alarm::Silent(_) => "silence",
+            Alarm::NoPicture(_) => "no-picture",
             Alarm::Frozen(_) => "frozen",
             Alarm::NoKeyFrame(..) => "no-key-frame",
             Alarm::Jumped(_) => "time-jump",

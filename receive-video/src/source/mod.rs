@@ -17,6 +17,8 @@ mod trust;
 mod units;
 mod watchdog;
 
+use std::time::Duration;
+
 use media::AccessUnit;
 use media::h264::support::Unsupported;
 use services::config::StreamConfig;
@@ -29,7 +31,7 @@ pub(crate) use prospect::{Obstacle, Prospect};
 pub(crate) use rtsp::{RtspSource, Sessions};
 pub(crate) use signs::Signs;
 pub(crate) use timeline::TimelineSource;
-pub(crate) use watchdog::Watchdog;
+pub(crate) use watchdog::{Alarm, Watchdog};
 
 /// Checks that a stream's address is one that can be received, without connecting to it; a file is opened.
 ///
@@ -129,6 +131,14 @@ impl Source {
         match self {
             Self::Rtsp(rtsp) => rtsp.next().await.map(Some),
             Self::Timeline(timeline) => timeline.next().await,
+        }
+    }
+
+    /// Whether packets that made no access unit yet came within so long.
+    pub(crate) fn hears(&self, within: Duration) -> bool {
+        match self {
+            Self::Rtsp(rtsp) => rtsp.hears(within),
+            Self::Timeline(_) => false,
         }
     }
 

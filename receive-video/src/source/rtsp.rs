@@ -115,6 +115,11 @@ impl RtspSource {
         }
     }
 
+    /// Whether packets that made no access unit yet came within so long.
+    pub(crate) fn hears(&self, within: Duration) -> bool {
+        self.relay.heard().is_some_and(|heard| heard.elapsed() <= within)
+    }
+
     /// Gives what happened since the last call.
     pub(crate) fn incidents(&mut self) -> Vec<Incident> {
         self.incidents.extend(self.relay.incidents());

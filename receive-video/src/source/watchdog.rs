@@ -19,6 +19,8 @@ const KEYLESS: u32 = 30;
 pub(crate) enum Alarm {
     /// Nothing came for so long.
     Silent(Duration),
+    /// Packets come, and have made no access unit for so long.
+    NoPicture(Duration),
     /// Access units come, but their timestamps have not moved for so long.
     Frozen(Duration),
     /// Access units come, but no key frame for so long, in so many of them.
@@ -34,6 +36,9 @@ impl fmt::Display for Alarm {
                 f,
                 "it has sent nothing for {long:.0?}: raise the stream's key \"silence\" if its pictures come less often"
             ),
+            Self::NoPicture(long) => {
+                write!(f, "it sends packets that have made no picture for {long:.0?}")
+            }
             Self::Frozen(long) => write!(f, "its timestamps have stood still for {long:.0?}"),
             Self::NoKeyFrame(long, units) => write!(
                 f,
@@ -41,6 +46,16 @@ impl fmt::Display for Alarm {
                  \"key_frame_timeout\" above it"
             ),
             Self::Jumped(by) => write!(f, "its timestamps jumped by {by}"),
+        }
+    }
+}
+
+impl Alarm {
+    /// The same, where packets that make no access unit come or not: whoever sends them is not silent.
+    pub(crate) fn where_packets_come(self, they_come: bool) -> Self {
+        match self {
+            Self::Silent(long) if they_come => Self::NoPicture(long),
+            other => other,
         }
     }
 }

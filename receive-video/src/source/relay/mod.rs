@@ -34,7 +34,7 @@ mod video;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
@@ -76,17 +76,32 @@ impl Notes {
     }
 }
 
-/// Bytes of packets that the library was given and has made no access unit of.
+/// What came since the library made an access unit last.
 #[derive(Clone, Debug, Default)]
-struct Unsettled(Arc<AtomicUsize>);
+struct Unsettled {
+    /// Bytes of packets that the library was given.
+    bytes: Arc<AtomicUsize>,
+    /// When a packet of video came, whether it was passed on or left out.
+    heard: Arc<Mutex<Option<Instant>>>,
+}
 
 impl Unsettled {
+    /// Takes note of a packet that came.
+    fn hear(&self, now: Instant) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    fn settle(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// Counts a packet.
     ///
     /// # Errors
     /// There are too many: the library keeps all of them.
     fn add(&self, bytes: usize) -> Result<(), Breach> {
-        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes > MAX_UNSETTLED { Err(Breach::NoUnit) } else { Ok(()) }
     }
 }
@@ -124,7 +139,12 @@ impl Relay {
 
     /// Tells that the library has given an access unit: it keeps nothing of what came before.
     pub(super) fn settle(&self) {
-        self.unsettled.0.store(0, Ordering::Relaxed);
+        self.unsettled.settle();
+    }
+
+    /// When a packet of video came last, if one did since the library gave an access unit.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        *self.unsettled.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives what happened since the last call.
@@ -163,7 +183,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(unsettled.add(MAX_UNSETTLED), Ok(()));
             assert_eq!(unsettled.add(1), Err(Breach::NoUnit));
-            unsettled.0.store(0, Ordering::Relaxed);
+            unsettled.settle();
         }
     }
 }

@@ -82,6 +82,7 @@ impl Passage {
 
     /// Gives an RTP packet's number; nothing when it is left out.
     pub(super) fn hear(&mut self, packet: &Bytes, now: Instant) -> Result<Option<u16>, Breach> {
+        self.unsettled.hear(now);
         match self.video.hear(packet, now)? {
             Ok(seq) => Ok(Some(seq)),
             Err(unfit) => self.leave_out(packet, unfit, now).map(|()| None),
