@@ -12,7 +12,7 @@ DOCKER ?= docker
 COMPOSE ?= $(shell $(DOCKER) compose version >/dev/null 2>&1 && echo $(DOCKER) compose || echo docker-compose) --project-name millrace
 PROFILE ?= release
 # The adapters of AWS, and one body end to end.
-OTHER_TESTS := package(services) & test(/^(queue::sqs|delivery::firehose|object_store::s3|feed::reply_queue)::/) \
+OTHER_TESTS := package(aws) & test(/^(sqs|firehose|s3|reply_queue)::/) \
 	| package(table) & test(/^athena::/) \
 	| package(e2e) & test(=faults::aws::poisoned_messages_go_to_the_dead_letters_and_delay_nobody)
 

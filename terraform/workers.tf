@@ -78,7 +78,7 @@ data "aws_iam_policy_document" "worker" {
     resources = [aws_kinesis_firehose_delivery_stream.detections.arn]
   }
 
-  # While it holds leases, a worker asks not to be the one that scaling in ends (services/src/aws/task_protection.rs).
+  # While it holds leases, a worker asks not to be the one that scaling in ends (aws/src/task_protection.rs).
   statement {
     sid       = "ProtectOwnWork"
     actions   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]

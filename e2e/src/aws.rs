@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use services::ModelName;
 use services::config::{Overrides, load_place};
 
-pub use services::aws::test_site::is_wanted;
+pub use ::aws::test_site::is_wanted;
 
 /// The emulator of AWS, stopped in its tracks; it goes on when this is dropped.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ impl Store {
     pub(crate) fn open(config: &Path) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let config = load(Some(config), &Overrides::default()).expect("the site's configuration");
-        let backend = runtime.block_on(services::open(&config));
+        let backend = runtime.block_on(backend::open(&config));
         Self { backend: backend.expect("the site's backend opens"), runtime }
     }
 

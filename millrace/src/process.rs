@@ -75,7 +75,7 @@ impl Millrace {
         let (receiver, workers) = (parts != Parts::Infer, parts != Parts::Receive);
         descriptors::check(&config, descriptors::Roles { receiver, workers })?;
         let config = Arc::new(config);
-        let backend = services::open(&config).await?;
+        let backend = backend::open(&config).await?;
         let view = View {
             config,
             retention: receive_video::Retention::of(&backend),

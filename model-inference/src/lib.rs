@@ -22,7 +22,6 @@ pub mod worker;
 
 use anyhow::{Context, ensure};
 use services::Ports;
-use services::aws::TaskProtection;
 use services::config::Config;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -98,9 +97,7 @@ pub async fn run_loaded_by(
 }
 
 /// On ECS, keeps this task from being chosen at scale-in while it has messages in work, until it is dropped.
-fn protect_task(board: StatusBoard) -> Option<AbortOnDropHandle<()>> {
-    let agent = TaskProtection::from_environment()?;
+fn protect_task(board: StatusBoard) -> AbortOnDropHandle<()> {
     let is_busy = move || board.snapshot().values().any(|model| model.in_flight > 0);
-    let keeping = async move { agent.keep(is_busy).await };
-    Some(AbortOnDropHandle::new(tokio::spawn(keeping)))
+    AbortOnDropHandle::new(tokio::spawn(backend::protect_task(is_busy)))
 }

@@ -67,7 +67,7 @@ async fn work(arguments: &Arguments) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
     descriptors::check(&config, Roles { receiver: false, workers: true })?;
-    let backend = services::open(&config).await?;
+    let backend = backend::open(&config).await?;
     let board = StatusBoard::new();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
     let (ports, draining) = (&backend.ports, shutdown.clone());

@@ -48,7 +48,7 @@ async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     drain_on_signal(shutdown.clone()).context("listen for signals")?;
     descriptors::check(&config, Roles { receiver: true, workers: false })?;
-    let backend = services::open(&config).await?;
+    let backend = backend::open(&config).await?;
     let (ports, retention) = (&backend.ports, Retention::of(&backend));
     let board = StatusBoard::default();
     let parts: Vec<Arc<dyn telemetry::Part>> =

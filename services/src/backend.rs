@@ -1,12 +1,10 @@
-//! The backend of a process: its adapters behind the ports, embedded or on AWS by the configuration alone.
+//! The backend of a process: its adapters behind the ports; and the embedded one, opened.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::aws;
 use crate::clock::Clock;
-use crate::config::{self, Config};
 use crate::data_folder::DataFolder;
 use crate::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream, Filer};
 use crate::error::PortError;
@@ -16,7 +14,6 @@ use crate::keep::Keep;
 use crate::object_store::retention::ObjectKeeper;
 use crate::object_store::{Bucket, FolderStore};
 use crate::queue::{Backlog, DeadLetters, Queue, QueueOptions, ReopenedQueue, SqliteQueue};
-use crate::sqlite::blocking;
 
 /// The name by which messages know the embedded object store.
 pub const EMBEDDED_BUCKET: &str = "objects";
@@ -80,24 +77,6 @@ pub struct OpenBackend {
     pub keeper: Option<ObjectKeeper>,
     /// What has to outlive the process on this machine: spools always, the embedded backend wholly.
     pub folder: DataFolder,
-}
-
-/// Opens the backend that the configuration names, with a queue for each of its models, and checks that all of it
-/// is there.
-///
-/// # Errors
-/// Names what is missing, refused or damaged: the folder or file, or the bucket, queue or delivery stream with
-/// the call that failed.
-pub async fn open(config: &Config) -> Result<OpenBackend, PortError> {
-    match config.backend {
-        config::Backend::Embedded => {
-            let (data, options) = (config.data.clone(), config.embedded_options());
-            let models: Vec<ModelName> = config.models.keys().cloned().collect();
-            let attempt = || format!("open data folder {:?}", config.data);
-            blocking(attempt, move || open_embedded(&data, &models, &options)).await
-        }
-        config::Backend::Aws => aws::open(config).await,
-    }
 }
 
 /// Opens the embedded backend in the folder `data`, with a queue for each model, and repairs what a crash left.

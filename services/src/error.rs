@@ -84,7 +84,7 @@ impl PortError {
     }
 
     /// The cause, where it is another error.
-    pub(crate) fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+    pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.cause {
             Cause::Words(_) => None,
             Cause::Source(source) => Some(source.as_ref()),

@@ -1,11 +1,10 @@
 //! What the receiver and the workers share, and nothing else: identities, time, messages, the four ports with
-//! their adapters, embedded and on AWS, and the configuration file.
+//! their embedded adapters, and the configuration file.
 //!
-//! Invariant: this crate knows no codec, no protocol of a camera, no model and no SQL engine.
+//! Invariant: this crate knows no codec, no protocol of a camera, no model, no SQL engine and no cloud.
 
 pub mod account;
 pub mod allocator;
-pub mod aws;
 pub mod backend;
 pub mod clock;
 pub mod config;
@@ -29,7 +28,7 @@ pub mod sqlite;
 pub mod time;
 
 pub use account::Account;
-pub use backend::{EmbeddedOptions, OpenBackend, Ports, WorkQueue, open, open_embedded};
+pub use backend::{EmbeddedOptions, OpenBackend, Ports, WorkQueue, open_embedded};
 pub use clock::{Clock, MadeUpClock};
 pub use counted::counted;
 pub use data_folder::DataFolder;

@@ -34,7 +34,7 @@ ASK = {
 }
 KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 LETTERS = {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage"}
-# What each command calls. Those of `millrace` by the names of calls in their sources (services/src, table/src).
+# What each command calls. Those of `millrace` by the names of calls in their sources (aws/src, table/src).
 CALLS: dict[str, set[str]] = {
     # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: "No permissions are required".
     "aws sts get-caller-identity": set(),

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &AuditArgs, screen: &Screen) -> anyhow::Result<Exi
     let books = match config.backend {
         Backend::Embedded => gather(&args.site.data_folder()?, range).await?,
         Backend::Aws => {
-            let backend = services::open(&config).await?;
+            let backend = backend::open(&config).await?;
             gather_aws(&config, &backend, table::open(&config).await?.as_ref(), range).await?
         }
     };

@@ -163,7 +163,7 @@ async fn dead(site: &SiteArgs) -> anyhow::Result<Dead> {
     match config.backend {
         Backend::Embedded => dead_in(&site.data_folder()?),
         Backend::Aws => {
-            let queues = services::open(&config).await?.ports.queues;
+            let queues = backend::open(&config).await?.ports.queues;
             Ok(queues.into_iter().map(|(model, queue)| (model, queue.dead)).collect())
         }
     }

@@ -15,11 +15,9 @@ mod columns;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod filing;
-mod firehose;
 mod gone;
 mod list;
 mod lock;
-mod packing;
 mod parquet;
 mod readers;
 mod repair;
@@ -35,11 +33,11 @@ use async_trait::async_trait;
 
 use crate::error::{ErrorKind, PortError};
 use crate::message::DetectionRow;
+use crate::time::CaptureTime;
 
 pub use buffer::buffer_path;
 pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
 pub use filing::{Filed, Filer, FilingPolicy, Tended};
-pub use firehose::FirehoseStream;
 pub use gone::{Gone, Loss, gone};
 pub use readers::Reading;
 pub use repair::{Relisted, Repaired, repair};
@@ -97,9 +95,23 @@ fn record(row: &DetectionRow) -> Result<String, PortError> {
 
 /// Checks that the table holds a row's times.
 fn check_times(row: &DetectionRow) -> Result<(), String> {
-    packing::time_text("captured_at", row.captured_at)?;
-    packing::time_text("inferred_at", row.inferred_at)?;
+    time_text("captured_at", row.captured_at)?;
+    time_text("inferred_at", row.inferred_at)?;
     Ok(())
+}
+
+/// A time as `java.sql.Timestamp.valueOf` reads it, UTC: the form that Firehose's Hive JSON SerDe takes by default
+/// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_HiveJsonSerDe.html>).
+///
+/// # Errors
+/// Says what the column has and what was expected: no other time is in the table, wherever it lies.
+pub fn time_text(column: &str, time: CaptureTime) -> Result<String, String> {
+    let text = time.to_string();
+    let form = "YYYY-MM-DD HH:MM:SS.ffffff";
+    let parts = text.split_once('T').and_then(|(day, rest)| Some((day, rest.strip_suffix('Z')?)));
+    let text = parts.map(|(day, rest)| format!("{day} {rest}"));
+    text.filter(|text| text.len() == form.len())
+        .ok_or_else(|| format!("{column} is {time}, expected a year of four digits"))
 }
 
 #[cfg(test)]
@@ -131,5 +143,15 @@ pub(crate) mod tests {
         let ids = batch.column_by_name("frame_id").unwrap();
         let ids = ids.as_any().downcast_ref::<StringArray>().unwrap();
         ids.iter().map(|id| id.unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn times_have_six_digits_after_the_second() {
+        let text = |micros| time_text("captured_at", CaptureTime(micros)).ok();
+        assert_eq!(text(0).unwrap(), "1970-01-01 00:00:00.000000");
+        assert_eq!(text(-1).unwrap(), "1969-12-31 23:59:59.999999");
+        assert_eq!(text(1_795_262_000_123_456).unwrap(), "2026-11-21 11:53:20.123456");
+        assert_eq!(text(i64::MAX), None, "no year that is written");
+        assert_eq!(text(-99_999_999_999_999_999), None, "the year -1199");
     }
 }

@@ -12,8 +12,6 @@
 mod broadcast;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
-mod outbox;
-mod reply_queue;
 mod socket;
 
 use std::fmt;
@@ -25,7 +23,6 @@ use crate::error::PortError;
 use crate::result::FrameResult;
 
 pub use broadcast::BroadcastFeed;
-pub use reply_queue::ReplyQueueFeed;
 pub use socket::SocketFeed;
 
 /// What a subscriber receives.

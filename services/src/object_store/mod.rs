@@ -18,7 +18,6 @@ pub mod contract;
 mod folder;
 mod listing;
 pub mod retention;
-mod s3;
 
 use std::fmt;
 use std::ops::Range;
@@ -30,7 +29,6 @@ use bytes::Bytes;
 use crate::error::{ErrorKind, PortError};
 
 pub use folder::FolderStore;
-pub use s3::S3Store;
 
 /// The longest key, in bytes (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>).
 pub const MAX_KEY_BYTES: usize = 1_024;

@@ -26,7 +26,6 @@ pub mod contract;
 mod reader;
 mod reopened;
 mod sqlite;
-pub(crate) mod sqs;
 mod store;
 
 use std::fmt;
@@ -40,7 +39,6 @@ use crate::time::CaptureTime;
 pub use reader::{Held, QueueReader};
 pub use reopened::ReopenedQueue;
 pub use sqlite::{QueueOptions, SqliteQueue};
-pub use sqs::SqsQueue;
 pub use store::QueueCounts;
 
 /// Most entries of one batch call.

@@ -12,9 +12,9 @@ mod values;
 use std::fmt;
 
 use async_trait::async_trait;
+use aws::error::port_error;
 use aws_sdk_athena::Client;
 use services::PortError;
-use services::aws::error::port_error;
 use services::config::AwsConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
@@ -56,7 +56,7 @@ impl AthenaTable {
     /// # Errors
     /// When the workgroup does not exist, or Athena may not be asked; it is named.
     pub async fn open(config: &AwsConfig) -> Result<Self, PortError> {
-        let sdk = services::aws::chain().load().await;
+        let sdk = aws::chain().load().await;
         Self::open_with(Client::new(&sdk), config).await
     }
 

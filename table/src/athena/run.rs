@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use aws::error::port_error;
 use aws_sdk_athena::error::SdkError;
 use aws_sdk_athena::operation::get_query_results::GetQueryResultsOutput;
 use aws_sdk_athena::operation::start_query_execution::StartQueryExecutionError;
 use aws_sdk_athena::types::{
     QueryExecution, QueryExecutionContext, QueryExecutionState, ResultConfiguration, StatementType,
 };
-use services::aws::error::port_error;
 use services::{ErrorKind, PortError};
 use tokio::sync::oneshot;
 use tokio::time::sleep;

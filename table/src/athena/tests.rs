@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use aws::scripted::{Reply, Request, Scripted};
 use aws_sdk_athena::Client;
 use serde_json::{Value, json};
 use services::ErrorKind;
-use services::aws::scripted::{Reply, Request, Scripted};
 use services::config::AwsConfig;
 use tokio::time::timeout;
 

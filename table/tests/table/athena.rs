@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use services::aws::test_site;
+use aws::{FirehoseStream, test_site};
 use services::config::AwsConfig;
-use services::delivery::{DeliveryStream as _, FirehoseStream};
+use services::delivery::DeliveryStream as _;
 use table::print::{Format, print};
 use table::{AthenaTable, NAMED_QUERIES, QueryError, Table};
 use tokio::time::timeout;

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use services::config::{Overrides, parse};
 
 use super::*;
-use crate::aws::scripted::{Reply, Request, Scripted, made_up_chain};
-use crate::aws::test_site;
-use crate::config::{Overrides, parse};
+use crate::scripted::{Reply, Request, Scripted, made_up_chain};
+use crate::test_site;
 
 /// A patience that no test uses up.
 const LONG: Duration = Duration::from_secs(600);

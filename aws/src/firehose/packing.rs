@@ -3,10 +3,8 @@
 //! A record is billed in steps of 5 kB, so a row of half a kilobyte in a record of its own costs ten times its size
 //! (<https://aws.amazon.com/firehose/pricing/>).
 
-use super::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_RECORD_BYTES};
-use crate::error::{ErrorKind, PortError};
-use crate::message::DetectionRow;
-use crate::time::CaptureTime;
+use services::delivery::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_RECORD_BYTES, time_text};
+use services::{DetectionRow, ErrorKind, PortError};
 
 /// Rows on their way in one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,20 +58,6 @@ pub(super) fn line(row: &DetectionRow, record: &str) -> Result<String, PortError
     Ok(line)
 }
 
-/// A time as `java.sql.Timestamp.valueOf` reads it, UTC: the form that Firehose's Hive JSON SerDe takes by default
-/// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_HiveJsonSerDe.html>).
-///
-/// # Errors
-/// Says what the column has and what was expected: no other time is in the table, wherever it lies.
-pub(super) fn time_text(column: &str, time: CaptureTime) -> Result<String, String> {
-    let text = time.to_string();
-    let form = "YYYY-MM-DD HH:MM:SS.ffffff";
-    let parts = text.split_once('T').and_then(|(day, rest)| Some((day, rest.strip_suffix('Z')?)));
-    let text = parts.map(|(day, rest)| format!("{day} {rest}"));
-    text.filter(|text| text.len() == form.len())
-        .ok_or_else(|| format!("{column} is {time}, expected a year of four digits"))
-}
-
 /// Packs lines, each with its row's place, into as few records as hold them in their order, and those into calls.
 ///
 /// No line may be longer than a record.
@@ -116,10 +100,11 @@ fn calls(records: Vec<Record>, limits: Limits) -> Vec<Vec<Record>> {
 mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
+    use services::CaptureTime;
+    use services::delivery::check_batch;
+    use services::delivery::contract::row;
 
     use super::*;
-    use crate::delivery::check_batch;
-    use crate::delivery::contract::row;
 
     fn line_of(row: &DetectionRow) -> Result<String, PortError> {
         let record = check_batch(std::slice::from_ref(row)).unwrap().remove(0)?;
@@ -129,18 +114,8 @@ mod tests {
     #[test]
     fn a_line_is_the_row_with_its_times_as_text() {
         let golden = include_str!("../../testdata/detection-row-firehose.v1.json");
-        let row = include_str!("../../testdata/detection-row.v1.json");
+        let row = include_str!("../../../services/testdata/detection-row.v1.json");
         assert_eq!(line_of(&serde_json::from_str(row).unwrap()).unwrap(), golden);
-    }
-
-    #[test]
-    fn times_have_six_digits_after_the_second() {
-        let text = |micros| time_text("captured_at", CaptureTime(micros)).ok();
-        assert_eq!(text(0).unwrap(), "1970-01-01 00:00:00.000000");
-        assert_eq!(text(-1).unwrap(), "1969-12-31 23:59:59.999999");
-        assert_eq!(text(1_795_262_000_123_456).unwrap(), "2026-11-21 11:53:20.123456");
-        assert_eq!(text(i64::MAX), None, "no year that is written");
-        assert_eq!(text(-99_999_999_999_999_999), None, "the year -1199");
     }
 
     #[test]

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_sqs::types::{Message, MessageAttributeValue, MessageSystemAttributeName};
+use services::queue::{DeadLetter, LetterId, MAX_MESSAGE_BYTES};
+use services::{CaptureTime, counted};
 
 use super::translate::sent_at;
-use crate::counted;
-use crate::queue::{DeadLetter, LetterId, MAX_MESSAGE_BYTES};
-use crate::time::CaptureTime;
 
 /// Most bytes of a reason: what explains a failure is at its beginning.
 const MAX_REASON_BYTES: usize = 4_096;

@@ -169,7 +169,7 @@ impl Scripted {
 /// The SDK's chain as in production, but with an endpoint and made-up credentials.
 pub fn made_up_chain(endpoint: &str) -> ConfigLoader {
     let credentials = Credentials::new("made-up-id", "made-up-secret", None, None, "test");
-    let chain = super::chain().endpoint_url(endpoint).region(Region::new("eu-north-1"));
+    let chain = crate::chain().endpoint_url(endpoint).region(Region::new("eu-north-1"));
     chain.credentials_provider(credentials)
 }
 

@@ -6,12 +6,12 @@ use aws_config::timeout::TimeoutConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use services::delivery::contract::{Delivered, row};
+use services::delivery::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 
 use super::*;
-use crate::aws::scripted::{Reply, Request, Scripted};
-use crate::aws::{CALL_TIMEOUT, s3_client, test_site};
-use crate::delivery::contract::{Delivered, row};
-use crate::delivery::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
+use crate::scripted::{Reply, Request, Scripted};
+use crate::{CALL_TIMEOUT, s3_client, test_site};
 
 /// A stream and the bucket that it writes into.
 struct IntoBucket {
@@ -45,7 +45,7 @@ fn frame_id(line: &str) -> String {
     row["frame_id"].as_str().unwrap().to_owned()
 }
 
-crate::delivery_contract!(await async || {
+services::delivery_contract!(await async || {
     let sdk = test_site::client_config().await?;
     let bucket = test_site::bucket(&sdk).await;
     let name = test_site::delivery_stream(&sdk, &bucket).await;

@@ -8,8 +8,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId as _;
-
-use crate::error::{ErrorKind, PortError};
+use services::{ErrorKind, PortError};
 
 /// Translates a failed call: `put object "a" in bucket "b": s3:PutObject: AccessDenied: … (request id …)`.
 ///

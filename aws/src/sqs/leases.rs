@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::queue::Receipt;
+use services::queue::Receipt;
 
 /// Most leases at a time. Whoever holds so many has each message's body in memory, too.
 pub(super) const MAX_LEASES: usize = 10_000;

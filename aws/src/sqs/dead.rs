@@ -11,15 +11,15 @@ use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::Message;
+use services::queue::{
+    DeadLetter, DeadLetters, LetterId, MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Outcome, Receipt,
+};
+use services::{ErrorKind, PortError};
 
 use super::leases::Lease;
 use super::letter::{letter, letter_attributes};
 use super::translate::{deduplication_id, group, of_lease};
 use super::{Parcel, Poll, SqsQueue};
-use crate::error::{ErrorKind, PortError};
-use crate::queue::{
-    DeadLetter, DeadLetters, LetterId, MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Outcome, Receipt,
-};
 
 /// How long letters are invisible to others unless they are given back before.
 const LOOK_SECONDS: i32 = 30;

@@ -1,14 +1,21 @@
-//! The AWS backend: the SDK's configuration, the checks at start-up, and the adapters put together.
+//! The ports on AWS: adapters over S3, SQS and Firehose, and the checks at start-up that put them together.
+//!
+//! Translation only: what a port promises is said in `services`, and the clauses of its contract run here as they do
+//! there. Limits of AWS are constants with the page that says them. Nobody retries inside.
 //!
 //! Region, credentials and endpoints come from the SDK's default chain: environment, profile, role of the task, pod
 //! or machine. An emulator is an endpoint of that chain (`AWS_ENDPOINT_URL`) like any other.
 
 pub mod error;
+mod firehose;
 mod open;
-#[cfg(any(test, feature = "contract"))]
+mod reply_queue;
+mod s3;
+#[cfg(any(test, feature = "test-site"))]
 pub mod scripted;
+mod sqs;
 mod task_protection;
-#[cfg(any(test, feature = "contract"))]
+#[cfg(any(test, feature = "test-site"))]
 pub mod test_site;
 
 use std::time::Duration;
@@ -18,7 +25,11 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, SdkConfig};
 
-pub(crate) use open::open;
+pub use firehose::FirehoseStream;
+pub use open::open;
+pub use reply_queue::ReplyQueueFeed;
+pub use s3::S3Store;
+pub use sqs::SqsQueue;
 pub use task_protection::TaskProtection;
 
 /// The longest that connecting may take.

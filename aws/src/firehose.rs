@@ -4,19 +4,20 @@
 //! (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>): a row is accepted when its
 //! record has an id. An answer that does not add up accepts nothing; sending its rows again does no harm.
 
+mod packing;
+
 use async_trait::async_trait;
 use aws_sdk_firehose::operation::put_record_batch::PutRecordBatchOutput;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{DeliveryStreamStatus, PutRecordBatchResponseEntry};
 use aws_sdk_firehose::{Client, Config};
 
-use super::packing::{Limits, Record, line, pack};
-use super::{DeliveryStream, check_batch};
-use crate::aws::error::{kind_of, port_error};
-use crate::aws::timeouts_to_send;
-use crate::counted;
-use crate::error::{ErrorKind, PortError};
-use crate::message::DetectionRow;
+use services::delivery::{DeliveryStream, check_batch};
+use services::{DetectionRow, ErrorKind, PortError, counted};
+
+use self::packing::{Limits, Record, line, pack};
+use crate::error::{kind_of, port_error};
+use crate::timeouts_to_send;
 
 /// A status to judge an error code by that is not known: the record may be accepted another time.
 const ANOTHER_TIME: u16 = 500;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use services::queue::contract::Queued;
+use services::queue::{Backlog as _, DeadLetters, Depth, MAX_MESSAGE_BYTES, Queue};
 
 use super::SqsQueue;
-use crate::aws::test_site;
-use crate::queue::contract::Queued;
-use crate::queue::{Backlog as _, DeadLetters, Depth, MAX_MESSAGE_BYTES, Queue};
+use crate::test_site;
 
 const MAX_RECEIVES: u32 = 3;
 const LEASE: Duration = Duration::from_secs(30);
@@ -43,11 +43,11 @@ async fn open(fifo: bool) -> Option<OnSqs> {
 }
 
 mod standard {
-    crate::queue_contract!(async || super::open(false));
+    services::queue_contract!(async || super::open(false));
 }
 
 mod fifo {
-    crate::queue_contract!(async || super::open(true));
+    services::queue_contract!(async || super::open(true));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //!   does not tell (see [`leases`]): a receipt is good until the end of its lease, and only with the
 //!   [`SqsQueue`] that gave it out.
 //! * SQS moves a message that was received too often by itself, and takes no reason for it. So a release that gives
-//!   the reason of the last receive allowed does what [`bury`](crate::queue::DeadLetters::bury) does: it sends body
+//!   the reason of the last receive allowed does what [`bury`](services::queue::DeadLetters::bury) does: it sends body
 //!   and reason to the dead letters, then deletes the message. A crash in between leaves both, and the message ends
 //!   a second time as a letter; no query's answer changes by it. A message whose workers all died comes to the dead
 //!   letters without a reason.
@@ -34,16 +34,15 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use services::queue::{
+    Backlog, Depth, MAX_MESSAGE_BYTES, Outcome, Queue, Receipt, Received, check_batch, check_send,
+};
+use services::{Clock, ErrorKind, PortError};
 
 use self::leases::{Lease, Leases, MAX_LEASES};
 use self::translate::{
     Redrive, deduplication_id, group, lease_seconds, of_lease, poll_seconds, received,
 };
-use super::{
-    Backlog, Depth, MAX_MESSAGE_BYTES, Outcome, Queue, Receipt, Received, check_batch, check_send,
-};
-use crate::clock::Clock;
-use crate::error::{ErrorKind, PortError};
 
 pub(crate) use calls::{Calls, Parcel, Poll};
 pub(crate) use translate::sent_at;

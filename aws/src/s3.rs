@@ -17,11 +17,11 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::Object;
 use aws_sdk_s3::{Client, Config};
 use bytes::Bytes;
+use services::object_store::{Bucket, ObjectMeta, ObjectStore, check_key};
+use services::{ErrorKind, PortError};
 
-use super::{Bucket, ObjectMeta, ObjectStore, check_key};
-use crate::aws::error::{chain, port_error, words};
-use crate::aws::timeouts_to_send;
-use crate::error::{ErrorKind, PortError};
+use crate::error::{chain, port_error, words};
+use crate::timeouts_to_send;
 
 /// Most keys of one page (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>).
 const MAX_PAGE_KEYS: usize = 1_000;

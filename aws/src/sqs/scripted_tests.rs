@@ -7,11 +7,11 @@ use std::time::Duration;
 use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use serde_json::{Value, json};
+use services::ErrorKind;
+use services::queue::{DeadLetters as _, LetterId, Outcome, Queue as _, Receipt};
 
 use super::SqsQueue;
-use crate::aws::scripted::{Reply, Request, Scripted};
-use crate::error::ErrorKind;
-use crate::queue::{DeadLetters as _, LetterId, Outcome, Queue as _, Receipt};
+use crate::scripted::{Reply, Request, Scripted};
 
 const LEASE: Duration = Duration::from_secs(30);
 const URL: &str = "https://sqs.test/000000000000/shapes";

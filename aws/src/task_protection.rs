@@ -12,9 +12,8 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use services::{ErrorKind, PortError};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-
-use crate::error::{ErrorKind, PortError};
 
 /// How long protection lasts unless it is asked for again.
 const EXPIRY: Duration = Duration::from_secs(10 * 60);
@@ -147,7 +146,7 @@ fn body(wish: Wish) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aws::scripted::{Reply, Scripted};
+    use crate::scripted::{Reply, Scripted};
 
     #[tokio::test]
     async fn protection_is_asked_for_while_there_is_work_and_renewed_in_time() {

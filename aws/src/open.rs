@@ -8,20 +8,13 @@ use std::time::Duration;
 
 use aws_config::{ConfigLoader, SdkConfig};
 use aws_sdk_sqs::Client;
+use services::config::Config;
+use services::{DataFolder, ErrorKind, ModelName, OpenBackend, PortError, Ports, WorkQueue};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::is_not_permitted;
-use super::{chain, s3_client};
-use crate::backend::{OpenBackend, Ports, WorkQueue};
-use crate::config::Config;
-use crate::data_folder::DataFolder;
-use crate::delivery::FirehoseStream;
-use crate::error::{ErrorKind, PortError};
-use crate::feed::ReplyQueueFeed;
-use crate::id::ModelName;
-use crate::object_store::S3Store;
-use crate::queue::SqsQueue;
+use crate::error::is_not_permitted;
+use crate::{FirehoseStream, ReplyQueueFeed, S3Store, SqsQueue, chain, s3_client};
 
 /// The longest that it may take to find region and credentials and have all checks answered.
 const START_TIMEOUT: Duration = Duration::from_secs(9);
@@ -43,7 +36,7 @@ const QUEUE_CALLS: &str = "sqs:GetQueueUrl and sqs:GetQueueAttributes";
 /// # Errors
 /// Names each resource that is not, with the call and the cause, within [`START_TIMEOUT`]; after
 /// [`PERMISSION_PATIENCE`] where nothing but permissions is missing.
-pub(crate) async fn open(config: &Config) -> Result<OpenBackend, PortError> {
+pub async fn open(config: &Config) -> Result<OpenBackend, PortError> {
     open_by(chain(), config, PERMISSION_PATIENCE).await
 }
 

@@ -33,7 +33,7 @@ pub fn is_wanted() -> bool {
 
 /// The SDK's configuration for the endpoint of the tests; none when they are not to run.
 pub async fn client_config() -> Option<SdkConfig> {
-    if is_wanted() { Some(super::chain().load().await) } else { None }
+    if is_wanted() { Some(crate::chain().load().await) } else { None }
 }
 
 /// A name that no other test has, of small letters, digits and `-`.
@@ -53,7 +53,7 @@ pub async fn bucket(config: &SdkConfig) -> String {
 
 /// Makes an empty bucket of a name.
 pub async fn make_bucket(config: &SdkConfig, name: &str) {
-    super::s3_client(config).create_bucket().bucket(name).send().await.unwrap();
+    crate::s3_client(config).create_bucket().bucket(name).send().await.unwrap();
 }
 
 /// Makes a queue with dead letters and tells its name.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 
 use super::*;
-use crate::aws::scripted::{Reply, Scripted};
-use crate::aws::{s3_client, test_site};
+use crate::scripted::{Reply, Scripted};
+use crate::{s3_client, test_site};
 
-crate::object_store_contract!(await async || {
+services::object_store_contract!(await async || {
     let sdk = test_site::client_config().await?;
     let bucket = test_site::bucket(&sdk).await;
     Some(((), Arc::new(S3Store::open(s3_client(&sdk), &bucket).await.unwrap())))

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_sqs::Client;
+use services::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES};
+use services::{ErrorKind, PortError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::error::{ErrorKind, PortError};
-use crate::queue::sqs::{Calls, Parcel};
-use crate::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES};
+use crate::sqs::{Calls, Parcel};
 
 /// Most results on their way.
 const MAX_RESULTS: usize = 1_024;

@@ -12,22 +12,22 @@
 //! A standard queue: results of different frames may change places, and a result may come twice. Memory holds one
 //! page of messages, and what the broadcast holds for its slowest subscriber.
 
+mod outbox;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::Message;
+use services::feed::{BroadcastFeed, ResultFeed, Subscription};
+use services::message::MAX_REPLY_TO_BYTES;
+use services::queue::{MAX_BATCH_ENTRIES, Receipt};
+use services::{Clock, ErrorKind, FrameResult, PortError};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::outbox::Outbox;
-use super::{BroadcastFeed, ResultFeed, Subscription};
-use crate::clock::Clock;
-use crate::error::{ErrorKind, PortError};
-use crate::message::MAX_REPLY_TO_BYTES;
-use crate::queue::sqs::{Calls, Poll, sent_at};
-use crate::queue::{MAX_BATCH_ENTRIES, Receipt};
-use crate::result::FrameResult;
+use self::outbox::Outbox;
+use crate::sqs::{Calls, Poll, sent_at};
 
 /// Results held for the slowest subscriber.
 const CAPACITY: usize = 1_024;
@@ -162,13 +162,13 @@ fn is_due(message: &Message, since: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use services::feed::Update;
+    use services::feed::contract::{self, result};
+    use services::queue::MAX_MESSAGE_BYTES;
 
     use super::*;
-    use crate::aws::scripted::{Reply, Request, Scripted};
-    use crate::aws::test_site;
-    use crate::feed::Update;
-    use crate::feed::contract::{self, result};
-    use crate::queue::MAX_MESSAGE_BYTES;
+    use crate::scripted::{Reply, Request, Scripted};
+    use crate::test_site;
 
     const ELSEWHERE: &str = "https://sqs.test/0/replies";
 

@@ -12,12 +12,12 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use aws_sdk_sqs::{Client, Config};
+use services::queue::{Outcome, Receipt};
+use services::{ErrorKind, PortError};
 
 use super::translate::{entry_id, outcomes};
-use crate::aws::error::port_error;
-use crate::aws::{CALL_TIMEOUT, timeouts_to_send};
-use crate::error::{ErrorKind, PortError};
-use crate::queue::{Outcome, Receipt};
+use crate::error::port_error;
+use crate::{CALL_TIMEOUT, timeouts_to_send};
 
 /// What messages tell of themselves when they are received.
 const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 3] = [

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::{BatchResultErrorEntry, Message, MessageSystemAttributeName};
 use serde::Deserialize;
+use services::queue::{Outcome, Receipt, Received};
+use services::{ErrorKind, PortError};
 use sha2::{Digest as _, Sha256};
 
-use crate::aws::error::kind_of;
-use crate::error::{ErrorKind, PortError};
-use crate::queue::{Outcome, Receipt, Received};
+use crate::error::kind_of;
 
 /// Longest wait of one poll
 /// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html>).
