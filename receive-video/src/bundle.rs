@@ -60,6 +60,13 @@ pub(crate) struct Bundle {
     pub(crate) opened: Instant,
 }
 
+impl Bundle {
+    /// Bytes of its object.
+    pub(crate) fn payload(&self) -> u64 {
+        self.object.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64)
+    }
+}
+
 /// Bundles the runs of one model in one epoch.
 #[derive(Debug)]
 pub(crate) struct Bundler {

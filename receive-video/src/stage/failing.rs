@@ -18,6 +18,7 @@ pub(super) enum Attempt {
 pub(super) struct Failing {
     told: HashSet<(Attempt, ErrorKind)>,
     words: BTreeMap<Attempt, String>,
+    refused: u64,
 }
 
 impl Failing {
@@ -25,6 +26,17 @@ impl Failing {
     pub(super) fn fails(&mut self, attempt: Attempt, error: &PortError) -> bool {
         self.words.insert(attempt, error.to_string());
         self.told.insert((attempt, error.kind()))
+    }
+
+    /// Takes note of a bundle of so many bytes that could not be stored; tells whether it is news.
+    pub(super) fn refuses(&mut self, bytes: u64, error: &PortError) -> bool {
+        self.refused = bytes;
+        self.fails(Attempt::Store, error)
+    }
+
+    /// How many bytes the bundle had that could not be stored, while none can.
+    pub(super) fn refused(&self) -> Option<u64> {
+        self.words.contains_key(&Attempt::Store).then_some(self.refused)
     }
 
     /// Takes note of a success.

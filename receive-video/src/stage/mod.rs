@@ -207,7 +207,7 @@ impl Worker {
                     after.shed(shed_reason(&error), bundle.runs);
                     self.stage.spool.count_lost(model, shed_reason(&error), bundle.runs);
                     *books = after;
-                    let news = self.failing.fails(Attempt::Store, &error);
+                    let news = self.failing.refuses(bundle.payload(), &error);
                     self.stage.trouble(&error, news);
                     return;
                 }
@@ -224,23 +224,17 @@ impl Worker {
     /// Saves the accounts; tells whether the spool took them.
     fn save(&mut self, closed: bool) -> bool {
         let spool = &self.stage.spool;
-        self.unsaved.save(|epoch, lanes| spool.save(epoch, lanes, true));
+        let waiting = self.unsaved.save(|epoch, lanes| spool.save(epoch, lanes, true));
+        let saved = self.work.as_mut().map_or(Ok(()), |work| {
+            let lanes = work.lanes.iter().map(|lane| (&lane.config.model, &lane.books));
+            spool.save(work.epoch, &lanes.collect::<Vec<_>>(), closed)?;
+            work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear());
+            Ok(())
+        });
+        let is_saved = saved.is_ok();
+        self.say_saved(saved.and(waiting));
         let Past { received, mut accounts } = self.figures();
-        let Some(work) = &mut self.work else { return true };
-        let lanes: Vec<_> =
-            work.lanes.iter().map(|lane| (&lane.config.model, &lane.books)).collect();
-        let saved = self.stage.spool.save(work.epoch, &lanes, closed);
-        match &saved {
-            Ok(()) => {
-                work.lanes.iter_mut().for_each(|lane| lane.books.unsaved_shed.clear());
-                self.failing.succeeds(Attempt::Save);
-                self.stage.board.storing(self.failing.words().cloned());
-            }
-            Err(error) => {
-                let news = self.failing.fails(Attempt::Save, error);
-                self.stage.trouble(error, news);
-            }
-        }
+        let Some(work) = &mut self.work else { return is_saved };
         for ((model, reason), frames) in self.stage.spool.shed() {
             if let Ok(model) = ModelName::new(model) {
                 accounts.entry(model).or_default().shed(reason, frames);
@@ -256,7 +250,23 @@ impl Worker {
             status.last_error = trouble.or(status.last_error.take());
         });
         self.stage.board.spooled(self.stage.spool.counts());
-        saved.is_ok()
+        is_saved
+    }
+
+    /// Says whether accounts could be saved, and whether bundles can be stored again: none may come for long.
+    fn say_saved(&mut self, saved: Result<(), PortError>) {
+        match saved {
+            Ok(()) => self.failing.succeeds(Attempt::Save),
+            Err(error) => {
+                let news = self.failing.fails(Attempt::Save, &error);
+                self.stage.trouble(&error, news);
+            }
+        }
+        let refused = self.failing.refused();
+        if refused.is_some_and(|bytes| self.stage.spool.rehearse(bytes).is_ok()) {
+            self.failing.succeeds(Attempt::Store);
+        }
+        self.stage.board.storing(self.failing.words().cloned());
     }
 
     fn figures(&self) -> Past {

@@ -181,6 +181,40 @@ fn a_disk_that_is_full_is_said_until_it_is_freed() {
     assert_eq!((account.taken, account.shed_total(), batches.len()), (4, 3, 1));
 }
 
+/// It was away until the next bundle was stored, however long its camera was.
+#[test]
+fn a_disk_that_is_freed_while_the_camera_is_away_is_full_no_more() {
+    let mut fixture = Fixture::new(SampleConfig { max_frames: 1, ..every_picture() });
+    fixture.worker.stage.spool.limit_pages(1);
+    for (seq, unit) in (0..).zip(units(3)) {
+        fixture.give(seq, unit);
+    }
+    fixture.worker.handle(Inbound::Close { units: 3 }).unwrap();
+    assert!(fixture.worker.save(false));
+    let away = fixture.status().away;
+    assert!(away.as_ref().is_some_and(|away| away.contains("full")), "{away:?}");
+    fixture.worker.stage.spool.limit_pages(100_000);
+    assert!(fixture.worker.save(false));
+    assert_eq!(fixture.status().away, None);
+    let stored = fixture.worker.stage.spool.counts();
+    assert_eq!((stored.bundles, fixture.worker.stage.spool.has(&model()).unwrap()), (0, false));
+}
+
+/// Accounts that wait for a disk with the last epoch's are what fails, too.
+#[test]
+fn accounts_that_are_saved_late_end_the_trouble_that_they_had() {
+    let mut fixture = Fixture::new(every_picture());
+    for (seq, unit) in (0..).zip(units(3)) {
+        fixture.give(seq, unit);
+    }
+    let full = PortError::because(ErrorKind::Full, "save accounts", "the disk is full");
+    fixture.worker.say_saved(Err(full));
+    assert!(fixture.status().away.is_some());
+    fixture.worker.work = None;
+    assert!(fixture.worker.save(false));
+    assert_eq!(fixture.status().away, None);
+}
+
 #[test]
 fn windows_of_more_bytes_than_they_may_have_are_refused_in_words_and_forgotten() {
     let mut fixture = Fixture::new(SampleConfig { frames: 10, ..every_picture() });

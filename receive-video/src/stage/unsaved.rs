@@ -32,14 +32,13 @@ impl Unsaved {
     pub(super) fn save<E>(
         &mut self,
         mut save: impl FnMut(Epoch, &[(&ModelName, &Books)]) -> Result<(), E>,
-    ) {
+    ) -> Result<(), E> {
         while let Some((epoch, lanes)) = self.epochs.front() {
             let lanes: Vec<_> = lanes.iter().map(|(model, books)| (model, books)).collect();
-            if save(*epoch, &lanes).is_err() {
-                return;
-            }
+            save(*epoch, &lanes)?;
             self.epochs.pop_front();
         }
+        Ok(())
     }
 }
 
@@ -58,7 +57,7 @@ mod tests {
         let mut unsaved = Unsaved::default();
         (1..=3).for_each(|epoch| unsaved.keep(ended(epoch)));
         let mut saved = Vec::new();
-        unsaved.save(|epoch, _| {
+        let refused = unsaved.save(|epoch, _| {
             if epoch.0 < 2 {
                 saved.push(epoch.0);
                 Ok(())
@@ -66,13 +65,16 @@ mod tests {
                 Err(())
             }
         });
+        assert_eq!(refused, Err(()));
         assert_eq!(saved, [1]);
-        unsaved.save(|epoch, lanes| {
-            assert_eq!(lanes[0].1.unsaved_shed["disk-full"], epoch.0);
-            saved.push(epoch.0);
-            Ok::<_, ()>(())
-        });
-        unsaved.save(|_, _| -> Result<(), ()> { panic!("nothing waits any more") });
+        unsaved
+            .save(|epoch, lanes| {
+                assert_eq!(lanes[0].1.unsaved_shed["disk-full"], epoch.0);
+                saved.push(epoch.0);
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        unsaved.save(|_, _| -> Result<(), ()> { panic!("nothing waits any more") }).unwrap();
         assert_eq!(saved, [1, 2, 3]);
     }
 
@@ -81,10 +83,12 @@ mod tests {
         let mut unsaved = Unsaved::default();
         (1..=100).for_each(|epoch| unsaved.keep(ended(epoch)));
         let mut saved = Vec::new();
-        unsaved.save(|epoch, _| -> Result<(), ()> {
-            saved.push(epoch.0);
-            Ok(())
-        });
+        unsaved
+            .save(|epoch, _| -> Result<(), ()> {
+                saved.push(epoch.0);
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(saved, (37..=100).collect::<Vec<_>>());
     }
 }

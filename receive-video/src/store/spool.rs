@@ -143,12 +143,11 @@ impl Spool {
     /// Stores a bundle with the account that counts it as taken. Blocks.
     pub(crate) fn commit(&self, bundle: &Bundle, books: &Books) -> Result<Stored, PortError> {
         let message = bundle.batch.to_json();
-        let payload = bundle.object.as_ref().map_or(0, |(_, bytes)| bytes.len());
         let row = BundleRow {
             model: &bundle.batch.model,
             epoch: bundle.batch.epoch,
             runs: bundle.runs,
-            size: (message.len() + payload) as u64,
+            size: message.len() as u64 + bundle.payload(),
             message: &message,
             object: bundle.object.as_ref().map(|(key, bytes)| (key.as_str(), &bytes[..])),
         };
@@ -163,6 +162,11 @@ impl Spool {
         })?;
         self.count_stored(row.size, stored, given);
         Ok(stored)
+    }
+
+    /// Tries whether a bundle of so many bytes could be stored, as far as the disk is concerned. Blocks.
+    pub(crate) fn rehearse(&self, bytes: u64) -> Result<(), PortError> {
+        self.database.write("store bundle in", |tx| tables::rehearse(tx, bytes))
     }
 
     /// Saves the accounts of an epoch. Blocks.

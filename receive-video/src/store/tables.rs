@@ -127,6 +127,19 @@ pub(super) fn insert_bundle(tx: &Transaction<'_>, row: &BundleRow<'_>) -> rusqli
     Ok(())
 }
 
+/// Writes so many bytes where a bundle would be, and takes them back.
+pub(super) fn rehearse(tx: &Transaction<'_>, bytes: u64) -> rusqlite::Result<()> {
+    tx.execute_batch("SAVEPOINT rehearsal")?;
+    tx.execute(
+        "INSERT INTO bundles (model, epoch, runs, size, message) VALUES ('', 0, 0, 0, '')",
+        (),
+    )?;
+    let id = tx.last_insert_rowid();
+    tx.execute("INSERT INTO payloads VALUES (?, zeroblob(?))", (id, int(bytes)))?;
+    tx.cache_flush()?;
+    tx.execute_batch("ROLLBACK TO rehearsal; RELEASE rehearsal")
+}
+
 /// Gives up the oldest bundle that cannot have been sent, of one model or of all.
 pub(super) fn drop_oldest(
     tx: &Transaction<'_>,
