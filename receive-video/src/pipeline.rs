@@ -160,7 +160,6 @@ impl OneStream {
     }
 
     fn say(&self, state: StreamState, error: &anyhow::Error, words: String) {
-        self.board.update(|status| status.last_error = Some(words.clone()));
         self.board.tell(state, Some(reason(error)), words);
     }
 

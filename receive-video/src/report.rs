@@ -42,7 +42,9 @@ fn state(id: &StreamId, status: &StreamStatus) -> State {
     };
     let (words, verdict) = match (&status.away, status.state) {
         (Some(away), _) => (format!("{words}; {away}"), Verdict::Unready),
-        (None, StreamState::Playing | StreamState::Ended) => (words, Verdict::Good),
+        (None, StreamState::Playing | StreamState::Ended) if status.trouble.is_none() => {
+            (words, Verdict::Good)
+        }
         (None, _) => (words, Verdict::Troubled),
     };
     State { kind: "streams", name: id.to_string(), words, verdict }
@@ -178,6 +180,9 @@ mod tests {
         let verdict = |status| state(&gate, &status).verdict;
         assert_eq!(verdict(status(StreamState::Playing, "", None)), Verdict::Good);
         assert_eq!(verdict(status(StreamState::Refused, "401", None)), Verdict::Troubled);
+        let keyless = status(StreamState::Playing, "playing; no key frame yet for 4 s", None);
+        let keyless = StreamStatus { trouble: Some("no-key-frame"), ..keyless };
+        assert_eq!(verdict(keyless), Verdict::Troubled);
         let away = state(&gate, &status(StreamState::Playing, "", Some("queue is away")));
         assert_eq!(away.verdict, Verdict::Unready);
         assert_eq!(away.words, "playing; queue is away");

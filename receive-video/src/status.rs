@@ -64,8 +64,15 @@ pub struct StreamStatus {
     pub events: u64,
     /// Which spool, store or queue is away, and why.
     pub away: Option<String>,
-    /// The last thing that went wrong.
-    pub last_error: Option<String>,
+}
+
+/// What keeps a stream that plays from giving frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// The word that its events have.
+    pub(crate) kind: &'static str,
+    /// The cause in words.
+    pub(crate) words: String,
 }
 
 /// The status of all streams; cloning gives another handle to the same one.
@@ -79,6 +86,8 @@ struct Entry {
     away: BTreeMap<ModelName, String>,
     /// Why the spool takes nothing at the moment.
     unstored: Option<String>,
+    /// Why nothing can be made of what comes.
+    unmade: Option<Trouble>,
     /// Bundles shipped and frames shed before its spool was opened last.
     before: (u64, u64),
 }
@@ -89,7 +98,7 @@ impl StatusBoard {
         let now = Instant::now();
         let status = |(id, entry): (&StreamId, &Entry)| {
             let fps = entry.meter.per_second(now);
-            (id.clone(), StreamStatus { fps, ..entry.status.clone() })
+            (id.clone(), StreamStatus { fps, ..entry.shown() })
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(status).collect()
     }
@@ -151,6 +160,7 @@ impl StreamBoard {
         self.entry(|entry| {
             entry.before = (entry.status.shipped, entry.status.shed);
             entry.unstored = None;
+            entry.unmade = None;
             entry.show_away();
         });
     }
@@ -192,6 +202,11 @@ impl StreamBoard {
         });
     }
 
+    /// Says why nothing can be made of what comes, or that it can.
+    pub(crate) fn making(&self, trouble: Option<Trouble>) {
+        self.entry(|entry| entry.unmade = trouble);
+    }
+
     fn entry<T>(&self, change: impl FnOnce(&mut Entry) -> T) -> T {
         let mut board = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(board.entry(self.id.clone()).or_default())
@@ -199,6 +214,17 @@ impl StreamBoard {
 }
 
 impl Entry {
+    /// The status, with what is wrong with the frames of a source that gives, or gave, access units.
+    fn shown(&self) -> StreamStatus {
+        let mut status = self.status.clone();
+        let gave = matches!(status.state, StreamState::Playing | StreamState::Ended);
+        if let Some(Trouble { kind, words }) = self.unmade.as_ref().filter(|_| gave) {
+            status.trouble = status.trouble.or(Some(kind));
+            status.words = format!("{}; {words}", status.words);
+        }
+        status
+    }
+
     fn show_away(&mut self) {
         self.status.away = self.unstored.as_ref().or(self.away.values().next()).cloned();
     }

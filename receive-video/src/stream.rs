@@ -218,7 +218,6 @@ impl Receiver {
         let id = self.board.id();
         let words = format!("camera {id}: {error}; next try in {:.1} s", wait.as_secs_f64());
         self.board.tell(StreamState::Waiting, Some(error.event()), words.clone());
-        self.board.update(|status| status.last_error = Some(words.clone()));
         self.note(Incident { kind: error.event(), words }).await;
     }
 

@@ -19,6 +19,8 @@ use crate::source::Arrival;
 /// `profile_idc` of the Baseline profiles, which have no B-frames (ITU-T H.264 §A.2.1).
 const BASELINE: u8 = 66;
 
+/// The word for pictures that cannot be decoded, or made a frame of.
+const UNDECODABLE: &str = "undecodable";
 /// What is wrong with key frames that are to travel as they came and that nobody could decode.
 const NO_PARAMETER_SETS: &str =
     "take key frame: its key frames carry no parameter sets that can be read";
@@ -41,8 +43,6 @@ pub(super) type LaneBundle = (usize, Bundle);
 pub(super) struct EpochWork {
     pub(super) epoch: Epoch,
     pub(super) lanes: Vec<Lane>,
-    /// The last thing that could not be decoded.
-    pub(super) trouble: Option<String>,
     /// Size of the pictures, by the last key frame; none when it carries no parameter sets that can be read.
     pub(super) size: Option<(u32, u32)>,
     /// Access units so far, those that came while the stage was busy included.
@@ -72,7 +72,6 @@ impl EpochWork {
         Ok(Self {
             epoch,
             lanes: config.lanes.iter().map(lane).collect(),
-            trouble: None,
             size: None,
             received: 0,
             sampler: Sampler::new(config.lanes.iter().map(|lane| &lane.sample)),
@@ -112,7 +111,11 @@ impl EpochWork {
         if unit.key {
             self.key_frame = Some((seq, unit.data.clone()));
         }
-        if self.needs_decoder(unit.key) && self.decoder.push(seq, unit, begins).is_err() {
+        if self.needs_decoder(unit.key)
+            && let Err(error) = self.decoder.push(seq, unit, begins)
+        {
+            let decoding = self.lanes.iter_mut().filter(|lane| lane.config.decodes());
+            decoding.for_each(|lane| lane.is_troubled(UNDECODABLE, &error));
             settled.extend(self.sampler.spoil());
         }
         self.settle_all(settled, now, &mut bundles);
@@ -236,11 +239,11 @@ impl EpochWork {
         encodings: &mut Option<Encodings>,
     ) -> Option<Arc<Frame>> {
         let stamp = *self.stamps.get(&seq)?;
-        let lane = &self.lanes[index].config;
-        if !lane.decodes() {
+        let lane = &mut self.lanes[index];
+        if !lane.config.decodes() {
             let (_, bytes) = self.key_frame.as_ref().filter(|(key, _)| *key == seq)?;
             let Some(size) = self.size else {
-                self.trouble.get_or_insert_with(|| NO_PARAMETER_SETS.to_owned());
+                lane.is_troubled(UNDECODABLE, NO_PARAMETER_SETS);
                 return None;
             };
             return Some(Arc::new(stamp.key_frame(size, bytes.clone())));
@@ -248,18 +251,11 @@ impl EpochWork {
         if encodings.is_none() {
             match self.decoder.picture(seq) {
                 Ok(picture) => *encodings = Some(Encodings::new(stamp, picture)),
-                Err(error) => {
-                    self.trouble.get_or_insert(error.to_string());
-                }
+                Err(error) => lane.is_troubled(UNDECODABLE, error),
             }
         }
-        match encodings.as_mut()?.get(&lane.sample) {
-            Ok(frame) => Some(frame),
-            Err(error) => {
-                self.trouble = Some(error.to_string());
-                None
-            }
-        }
+        let frame = encodings.as_mut()?.get(&lane.config.sample);
+        frame.map_err(|error| lane.is_troubled(UNDECODABLE, error)).ok()
     }
 
     fn picked(
@@ -272,14 +268,17 @@ impl EpochWork {
         let lane = &mut self.lanes[index];
         let decoded = frame.is_some();
         if let Some(Err(too_many)) = frame.map(|frame| lane.keep(frame)) {
-            self.trouble = Some(too_many.to_string());
+            lane.is_troubled("window-too-large", too_many);
         }
         let (run, otherwise) = match fate {
             Fate::Take(run) => (lane.complete(&run), reason::CONTEXT_LOST),
             Fate::Context(reason) | Fate::Skip(reason) => (None, reason),
         };
         let closed = match run {
-            Some(run) => lane.bundler.push(&run, now),
+            Some(run) => {
+                lane.trouble = None;
+                lane.bundler.push(&run, now)
+            }
             None => {
                 if decoded {
                     lane.books.skip(otherwise, 1)

@@ -8,6 +8,7 @@ use services::{MediaTime, ModelName};
 
 use crate::bundle::{Bundler, Frame};
 use crate::sample::Run;
+use crate::status::Trouble;
 use crate::store::Books;
 
 /// A model and how it samples.
@@ -30,6 +31,8 @@ pub(super) struct Lane {
     pub(super) config: LaneConfig,
     pub(super) bundler: Bundler,
     pub(super) books: Books,
+    /// What keeps it from giving frames, since the last one that it gave.
+    pub(super) trouble: Option<Trouble>,
     frames: BTreeMap<MediaTime, Arc<Frame>>,
     most: Size,
 }
@@ -48,7 +51,8 @@ pub(super) struct TooManyFrames {
 
 impl Lane {
     pub(super) fn new(config: LaneConfig, bundler: Bundler, most: Size) -> Self {
-        Self { config, bundler, books: Books::default(), frames: BTreeMap::new(), most }
+        let (books, frames) = (Books::default(), BTreeMap::new());
+        Self { config, bundler, books, trouble: None, frames, most }
     }
 
     /// Keeps a frame for the runs that are open.
@@ -63,6 +67,11 @@ impl Lane {
         }
         self.forget();
         Err(TooManyFrames { model: self.config.model.clone(), most: self.most })
+    }
+
+    /// Takes note of what keeps it from giving frames.
+    pub(super) fn is_troubled(&mut self, kind: &'static str, words: impl ToString) {
+        self.trouble.get_or_insert_with(|| Trouble { kind, words: words.to_string() });
     }
 
     /// Forgets the frames of runs that are not to be completed.

@@ -12,7 +12,7 @@ mod lane;
 mod tests;
 mod unsaved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bundle::Bundle;
 use crate::inbox::{Held, Inbound};
 use crate::sample::reason;
-use crate::status::StreamBoard;
+use crate::status::{StreamBoard, Trouble};
 use crate::store::{Spool, Stored, shed};
 use epoch::{EpochConfig, EpochWork, LaneBundle};
 use failing::{Attempt, Failing};
@@ -81,6 +81,8 @@ struct Worker {
     past: Past,
     unsaved: Unsaved,
     failing: Failing,
+    /// What was said of lanes since one of them gave a frame.
+    told: BTreeSet<(ModelName, &'static str)>,
 }
 
 impl Stage {
@@ -124,6 +126,7 @@ impl Worker {
             stage,
             unsaved: Unsaved::default(),
             failing: Failing::default(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -170,7 +173,11 @@ impl Worker {
         self.store_all(bundles);
         let saved = self.save(true);
         self.past = self.figures();
-        if let Some(work) = self.work.take().filter(|_| !saved) {
+        let Some(work) = self.work.take() else { return };
+        if work.lanes.iter().any(|lane| lane.books.account.taken > 0) {
+            self.told.clear();
+        }
+        if !saved {
             let lanes = work.lanes.into_iter().map(|lane| (lane.config.model, lane.books));
             self.unsaved.keep((work.epoch, lanes.collect()));
         }
@@ -240,17 +247,31 @@ impl Worker {
                 accounts.entry(model).or_default().shed(reason, frames);
             }
         }
-        let (size, trouble) = (work.size, work.trouble.take());
+        let size = work.size;
         self.stage.board.update(|status| {
             status.size = size.or(status.size);
             status.received = received;
             status.taken = accounts.values().map(|account| account.taken).sum();
             status.undecodable = accounts.values().map(|account| account.undecodable).sum();
             status.accounts = accounts;
-            status.last_error = trouble.or(status.last_error.take());
         });
         self.stage.board.spooled(self.stage.spool.counts());
+        self.say_trouble();
         is_saved
+    }
+
+    /// Says what keeps lanes from giving frames.
+    fn say_trouble(&mut self) {
+        let Some(work) = &self.work else { return };
+        let mut first = None;
+        for lane in &work.lanes {
+            let Some(trouble) = &lane.trouble else { continue };
+            if self.told.insert((lane.config.model.clone(), trouble.kind)) {
+                self.stage.note(&lane.config.model, trouble);
+            }
+            first = first.or(Some(trouble.clone()));
+        }
+        self.stage.board.making(first);
     }
 
     /// Says whether accounts could be saved, and whether bundles can be stored again: none may come for long.
@@ -294,10 +315,18 @@ impl Stage {
         }
     }
 
+    /// Counts, logs and keeps an event.
+    fn note(&self, model: &ModelName, Trouble { kind, words }: &Trouble) {
+        tracing::warn!(stream = %self.stream, %model, kind, "{words}");
+        self.board.update(|status| status.events += 1);
+        if let Err(error) = self.spool.note(self.clock.now(), kind, words) {
+            tracing::warn!(stream = %self.stream, %error, "the event is not kept");
+        }
+    }
+
     fn trouble(&self, error: &PortError, news: bool) {
         let words = error.to_string();
         self.board.storing(Some(words.clone()));
-        self.board.update(|status| status.last_error = Some(words.clone()));
         if news {
             tracing::error!(stream = %self.stream, error = %words, "the spool does not take it");
         }

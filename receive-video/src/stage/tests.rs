@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::source::Arrival;
-use crate::status::StatusBoard;
+use crate::status::{StatusBoard, StreamState};
 use crate::store::SpoolOptions;
 
 struct Fixture {
@@ -44,6 +44,7 @@ impl Fixture {
             stop: CancellationToken::new(),
             stream,
         };
+        stage.board.state(StreamState::Playing, "playing");
         let mut worker = Worker::new(stage);
         worker.handle(Inbound::Open).unwrap();
         Self { _root: root, board, worker }
@@ -108,8 +109,9 @@ fn key_frames_without_parameter_sets_do_not_travel_as_they_came() {
     assert_eq!((account.undecodable, account.taken), (2, 1));
     let sent = &batches[0].frames[0];
     assert_eq!((sent.seq.0, sent.width, sent.height), (1, 320, 180));
-    let words = fixture.status().last_error.unwrap();
-    assert!(words.contains("its key frames carry no parameter sets"), "{words}");
+    let status = fixture.status();
+    assert!(status.words.contains("its key frames carry no parameter sets"), "{status:?}");
+    assert_eq!(status.trouble, Some("undecodable"));
 }
 
 #[test]
@@ -229,9 +231,42 @@ fn windows_of_more_bytes_than_they_may_have_are_refused_in_words_and_forgotten()
     let (account, batches) = fixture.close(count);
     assert_eq!((account.taken, batches.len()), (0, 0));
     assert!(account.skipped["context-lost"] > 0, "{account:?}");
-    let words = fixture.status().last_error.unwrap();
-    assert!(
-        words.starts_with("gather windows of model \"shapes\": its frames have more than"),
-        "{words}"
-    );
+    let status = fixture.status();
+    let words = "playing; gather windows of model \"shapes\": its frames have more than";
+    assert!(status.words.starts_with(words), "{status:?}");
+    assert_eq!((status.trouble, status.events), (Some("window-too-large"), 1));
+}
+
+/// A key frame with parameter sets that are right, and slices that are not.
+fn refused_key_frame(whole: &AccessUnit) -> AccessUnit {
+    let mut data = whole.data.to_vec();
+    let slice = data.windows(5).position(|five| five[..4] == [0, 0, 0, 1] && five[4] & 31 == 5);
+    data.truncate(slice.unwrap() + 5);
+    data.extend([0xff; 20]);
+    AccessUnit { data: data.into(), ..whole.clone() }
+}
+
+#[test]
+fn a_decoder_that_refuses_every_key_frame_is_said_once_until_it_takes_one() {
+    let mut fixture = Fixture::new(every_picture());
+    let [whole] = <[AccessUnit; 1]>::try_from(units(1)).unwrap();
+    let at = |n: i64, unit: AccessUnit| AccessUnit { pts: n * 9_000, dts: n * 9_000, ..unit };
+    let (mut seq, mut pass) = (0, 0);
+    while pass < 3 {
+        for _ in 0..3 {
+            fixture.give(seq, at(seq.cast_signed(), refused_key_frame(&whole)));
+            seq += 1;
+        }
+        assert!(fixture.worker.save(false));
+        let status = fixture.status();
+        assert!(status.words.starts_with("playing; decode picture: "), "{status:?}");
+        assert_eq!((status.trouble, status.events), (Some("undecodable"), 1));
+        fixture.worker.handle(Inbound::Close { units: seq }).unwrap();
+        fixture.worker.handle(Inbound::Open).unwrap();
+        (seq, pass) = (0, pass + 1);
+    }
+    fixture.give(0, at(0, whole.clone()));
+    fixture.give(1, at(1, whole));
+    assert!(fixture.worker.save(false));
+    assert_eq!((&*fixture.status().words, fixture.status().trouble), ("playing", None));
 }

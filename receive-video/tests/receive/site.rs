@@ -13,6 +13,7 @@ use services::{
     ErrorKind, FrameBatch, FrameEntry, ModelName, OpenBackend, Payload, Ports, StreamId,
     open_embedded,
 };
+use telemetry::{Part as _, State};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -173,6 +174,12 @@ impl Running {
     pub(crate) fn status(&self, stream: &str) -> StreamStatus {
         let stream = StreamId::new(stream).unwrap();
         self.board.snapshot().remove(&stream).unwrap_or_default()
+    }
+
+    /// What `/readyz` says of a stream.
+    pub(crate) fn state(&self, stream: &str) -> State {
+        let mut states = self.board.states().into_iter();
+        states.find(|state| state.name == stream).expect("the stream is told of")
     }
 
     /// Waits until a stream's status is as wanted.

@@ -1,7 +1,9 @@
 //! Video that no decoder here takes: said of cameras and files alike, before a picture of it is asked for.
 
-use fake_camera::{FakeCamera, Fault, Feed, SdpFault};
+use fake_camera::{FakeCamera, Fault, Feed, SceneSource, SdpFault};
+use media::scene::SceneConfig;
 use receive_video::{StreamState, StreamStatus};
+use telemetry::Verdict;
 
 use crate::cameras::{probe, serve, site, small_scene};
 use crate::encoded::x264;
@@ -191,4 +193,33 @@ async fn the_key_that_allows_for_rare_pictures_is_named() {
     let event = &site.events("gate")[0];
     assert_eq!(event.kind, "silence");
     assert!(event.words.contains("raise the stream's key \"silence\""), "{event:?}");
+}
+
+/// Each of them was lost, and the stream's status said that it plays.
+#[tokio::test]
+async fn windows_that_are_too_large_are_told_of() {
+    let scene = SceneConfig { seed: 7, width: 1_280, height: 720, ..SceneConfig::default() };
+    let camera =
+        serve(Feed::scene(SceneSource { key_interval: 25, ..SceneSource::new(scene) })).await;
+    let site = Site::new(&format!(
+        "[receive]\nwindow_bytes = \"1 MiB\"\n[streams.gate]\nurl = \"{}\"\n\
+         [models.eye]\nalgorithm = \"circles\"\n\
+         sample = {{ every = \"1s\", pick = \"exact\", frames = 50 }}",
+        camera.url("gate"),
+    ));
+    let running = site.start();
+    let told = |status: &StreamStatus| status.trouble == Some("window-too-large");
+    running.until("gate", "word of it", told).await;
+    let state = running.state("gate");
+    assert!(state.words.contains("; gather windows of model \"eye\": "), "{state:?}");
+    assert_eq!(state.verdict, Verdict::Troubled);
+    let lost = |status: &StreamStatus| {
+        let account = &status.accounts.values().next();
+        account.and_then(|account| account.skipped.get("context-lost")) >= Some(&3)
+    };
+    let status = running.until("gate", "windows", lost).await;
+    assert_eq!((status.taken, status.trouble), (0, Some("window-too-large")));
+    running.stop().await.unwrap();
+    let kinds: Vec<String> = site.events("gate").into_iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, ["window-too-large"]);
 }

@@ -80,7 +80,9 @@ async fn fragments_that_the_camera_itself_leaves_out_cost_their_group_and_no_ses
     running.until("gate", "word of it", |status| status.events >= 1).await;
     running.stop().await.unwrap();
     let events = site.events("gate");
-    assert!(events.iter().all(|event| event.kind == "broken-units"), "{events:?}");
+    // What is left out from within a picture is known by the decoder alone.
+    let kinds = ["broken-units", "undecodable"];
+    assert!(events.iter().all(|event| kinds.contains(&&*event.kind)), "{events:?}");
     let account = site.account("gate").account;
     assert!(account.skipped.contains_key("after-loss"), "{account:?}");
 }
