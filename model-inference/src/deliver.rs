@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use services::delivery::{DeliveryStream, MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
+use services::retry::{Backoff, WaitsFor};
 use services::{DetectionRow, ErrorKind, PortError};
-
-use crate::backoff::Backoff;
 
 /// The rows of a batch that were not accepted yet.
 #[derive(Debug)]
@@ -69,9 +68,10 @@ fn worse(progress: Progress, error: PortError) -> Progress {
 
 /// Denied and missing are somebody's mistake that somebody will mend (credentials expire): rows wait for it.
 fn asked(error: PortError) -> Progress {
-    match error.kind() {
-        ErrorKind::Invalid | ErrorKind::Corrupt => Progress::Refused(error),
-        _ => Progress::Again(error),
+    if WaitsFor::Resource.covers(&error) {
+        Progress::Again(error)
+    } else {
+        Progress::Refused(error)
     }
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn deliver(
             Progress::Accepted => backoff.reset(),
             Progress::Again(error) => {
                 on_trouble(&error);
-                tokio::time::sleep(backoff.next()).await;
+                backoff.pause().await;
             }
             Progress::Refused(error) => return Err(error),
         }

@@ -4,7 +4,6 @@
 //! the message is acknowledged only after the delivery stream accepted every row of it. Files read in that order:
 //! `receive`, `preprocess`, `model`, `postprocess`, `publish`, `rows`, `deliver`; `worker` puts them together.
 
-mod backoff;
 mod deliver;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -8,9 +8,9 @@ use media::h264::{Decoder, OpenH264Decoder};
 use media::{AccessUnit, Picture, RgbImage, jpeg};
 use services::message::ObjectRef;
 use services::object_store::Bucket;
+use services::retry::{Backoff, WaitsFor};
 use services::{ErrorKind, FrameBatch, FrameEntry, FrameFormat, Payload, PortError, counted};
 
-use crate::backoff::Backoff;
 use crate::model::{Model, PictureSize};
 
 /// Most bytes of a batch's payload: bounds what one message can make a worker hold.
@@ -103,7 +103,7 @@ pub(crate) async fn fetch(
             Err(error) if patience.lasts(&error) => on_trouble(&error),
             result => return result,
         }
-        tokio::time::sleep(backoff.next()).await;
+        backoff.pause().await;
     }
 }
 
@@ -116,13 +116,8 @@ struct Patience {
 impl Patience {
     fn lasts(&mut self, error: &PortError) -> bool {
         self.denied += u32::from(error.kind() == ErrorKind::Denied);
-        may_pass(error) && self.denied < DENIED_ATTEMPTS
+        WaitsFor::Permission.covers(error) && self.denied < DENIED_ATTEMPTS
     }
-}
-
-/// Denied is somebody's mistake that somebody will mend.
-pub(crate) fn may_pass(error: &PortError) -> bool {
-    error.is_retryable() || error.kind() == ErrorKind::Denied
 }
 
 async fn get(

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use services::PortError;
 use services::config::StreamConfig;
+use services::retry::Backoff;
 use tokio::task::JoinError;
-
-use crate::source::Backoff;
 
 /// Shortest and longest time to the next try of a stream that failed as a whole.
 const FIRST_WAIT: Duration = Duration::from_secs(5);

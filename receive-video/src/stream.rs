@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use media::h264::support::check_unit;
 use services::config::{ReceiveConfig, StreamConfig};
+use services::retry::Backoff;
 use services::{Clock, MediaTime};
 use tokio::time::error::Elapsed;
 use tokio::time::{timeout, timeout_at};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::feed::Feed;
 use crate::inbox::{Inbound, Inbox};
 use crate::source::{
-    Address, Arrival, Backoff, Incident, Obstacle, Prospect, Sessions, Signs, Source, SourceError,
+    Address, Arrival, Incident, Obstacle, Prospect, Sessions, Signs, Source, SourceError,
     SourceErrorKind, Watchdog,
 };
 use crate::status::{StreamBoard, StreamState};

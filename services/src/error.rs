@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::retry::WaitsFor;
+
 /// What a caller can do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -101,7 +103,7 @@ impl PortError {
 
     /// Tells whether the same call may succeed later without anybody changing the request.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Full)
+        WaitsFor::Time.covers(self)
     }
 }
 

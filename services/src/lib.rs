@@ -24,6 +24,7 @@ pub mod object_store;
 pub mod price;
 pub mod queue;
 pub mod result;
+pub mod retry;
 pub mod sqlite;
 pub mod time;
 

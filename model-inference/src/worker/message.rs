@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use services::queue::{Outcome, Received};
+use services::retry::{Backoff, WaitsFor};
 use services::{ErrorKind, PortError, WorkQueue};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -15,9 +16,7 @@ use tracing::Instrument as _;
 use super::batch::{BatchWorker, Ending, Stepped};
 use super::intake::Taken;
 use super::lease::HeldLease;
-use crate::backoff::Backoff;
 use crate::panic::words;
-use crate::receive::may_pass;
 use crate::status::ModelStatus;
 
 /// Longest that giving a message back may take when there is no time left.
@@ -109,7 +108,9 @@ impl MessageTask {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             match call().await {
-                Err(error) if may_pass(&error) && !self.lease.lost.is_cancelled() => {
+                Err(error)
+                    if WaitsFor::Permission.covers(&error) && !self.lease.lost.is_cancelled() =>
+                {
                     self.batches.trouble(&error);
                 }
                 settled => {
@@ -117,7 +118,7 @@ impl MessageTask {
                     return settled;
                 }
             }
-            tokio::time::sleep(backoff.next()).await;
+            backoff.pause().await;
         }
     }
 

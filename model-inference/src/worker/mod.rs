@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use services::config::{Config, InferConfig};
 use services::queue::Received;
+use services::retry::Backoff;
 use services::{Clock, Ports, WorkQueue};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::backoff::Backoff;
 use crate::model::Model;
 use crate::panic::words;
 use crate::status::{ModelState, ModelStatus, StatusBoard};
@@ -131,7 +131,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = backoff.pause() => {}
             }
         }
     }
@@ -163,7 +163,7 @@ impl Worker {
                     tokio::select! {
                         biased;
                         () = shutdown.cancelled() => return,
-                        () = tokio::time::sleep(backoff.next()) => self.batches.clear_trouble(),
+                        () = backoff.pause() => self.batches.clear_trouble(),
                     }
                 }
             }

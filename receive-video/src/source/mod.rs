@@ -3,7 +3,6 @@
 //! All give [`Arrival`]s in decode order, numbered from 0, their time since the epoch's start in `unit.pts`.
 
 mod address;
-mod backoff;
 mod clock_map;
 mod error;
 mod foreign;
@@ -25,7 +24,6 @@ use services::config::StreamConfig;
 use services::{CaptureClock, CaptureTime, Clock, MediaTime};
 
 pub(crate) use address::Address;
-pub(crate) use backoff::Backoff;
 pub use error::{SourceError, SourceErrorKind};
 pub(crate) use prospect::{Obstacle, Prospect};
 pub(crate) use rtsp::{RtspSource, Sessions};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use services::object_store::Bucket;
 use services::queue::{MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, Queue};
+use services::retry::{Backoff, WaitsFor};
 use services::{ErrorKind, ModelName, PortError};
 use telemetry::trace::{Span, trace_id};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::spool::{Claimed, Spool};
 use crate::retry::Panicked;
-use crate::source::Backoff;
 use crate::status::StreamBoard;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
@@ -56,8 +56,7 @@ impl Shipper {
             let Err(error) = AbortOnDropHandle::new(running).await else { return };
             let panicked = Panicked::of("shipping", error);
             self.report(&PortError::new(ErrorKind::Unavailable, "ship bundles", panicked));
-            let wait = tokio::time::sleep(backoff.wait(rand::random()));
-            if stop.run_until_cancelled(wait).await.is_none() {
+            if stop.run_until_cancelled(backoff.pause()).await.is_none() {
                 return;
             }
         }
@@ -93,11 +92,8 @@ impl Shipper {
                 // Some calls failed and others did not: the other side is busy rather than away.
                 backoff.reset();
             }
-            let wait = backoff.wait(rand::random());
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+            if stop.run_until_cancelled(backoff.pause()).await.is_none() {
+                return;
             }
         }
     }
@@ -235,9 +231,9 @@ impl Shipper {
     }
 }
 
-/// Denied and missing are somebody's mistake that somebody will mend: the bundle waits for it.
+/// Denied, missing and damaged are somebody's mistake that somebody will mend: the bundle waits for it.
 fn is_final(error: &PortError) -> bool {
-    error.kind() == ErrorKind::Invalid
+    !WaitsFor::Repair.covers(error)
 }
 
 /// The trace context of a message.

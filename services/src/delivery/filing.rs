@@ -37,6 +37,7 @@ use super::lock::FilingLock;
 use crate::clock::Clock;
 use crate::error::PortError;
 use crate::keep::Keep;
+use crate::retry::Backoff;
 use crate::sqlite;
 use crate::time::CaptureTime;
 
@@ -145,21 +146,21 @@ impl Filer {
     }
 
     async fn file_when_due(&self) -> Infallible {
-        let mut pause = TICK;
+        let mut backoff = Backoff::new(TICK * 2, LONGEST_PAUSE);
         loop {
             match self.file_due().await {
                 Ok(filed) => {
-                    pause = TICK;
+                    backoff.reset();
                     if filed.files > 0 {
                         tracing::debug!(files = filed.files, rows = filed.rows, "filed rows");
                     }
+                    tokio::time::sleep(TICK).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "filing failed; the rows stay in the buffer");
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    backoff.pause().await;
                 }
             }
-            tokio::time::sleep(pause).await;
         }
     }
 

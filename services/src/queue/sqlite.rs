@@ -25,6 +25,7 @@ use super::{
 use crate::clock::Clock;
 use crate::counted;
 use crate::error::{ErrorKind, PortError};
+use crate::retry::Backoff;
 use crate::sqlite::Database;
 use crate::time::CaptureTime;
 
@@ -217,7 +218,7 @@ impl Queue for SqliteQueue {
         check_batch(max)?;
         check_lease(lease)?;
         let begun = Instant::now();
-        let mut pause = FIRST_LOOK;
+        let mut looks = Backoff::new(FIRST_LOOK, LATER_LOOKS);
         loop {
             let mut arrival = std::pin::pin!(self.arrivals.notified());
             arrival.as_mut().enable();
@@ -227,8 +228,7 @@ impl Queue for SqliteQueue {
                 return Ok(received);
             }
             // An arrival and the end of the pause mean the same: look again.
-            let _ = timeout(pause.min(left), arrival).await;
-            pause = (pause * 2).min(LATER_LOOKS);
+            let _ = timeout(looks.wait(rand::random()).min(left), arrival).await;
         }
     }
 
