@@ -84,7 +84,7 @@ fn resumed(ended: Result<Ended, JoinError>) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use telemetry::stop::DRAIN;
+    use services::stop::DRAIN;
 
     use super::*;
 

@@ -22,6 +22,7 @@ pub mod worker;
 use anyhow::{Context, ensure};
 use services::Ports;
 use services::config::Config;
+use services::stop::WORK;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -29,7 +30,6 @@ use tokio_util::task::AbortOnDropHandle;
 pub use start::Load;
 use start::{NotStarted, Start};
 pub use status::StatusBoard;
-use worker::DRAIN;
 
 /// Runs a worker for every model of the configuration until `shutdown`, then drains.
 ///
@@ -81,7 +81,7 @@ pub async fn run_loaded_by(
                 Err(NotStarted::Refused(why)) => return Err(why),
                 Err(NotStarted::Panicked(panic)) => start.start_again(panic, &shutdown).await?,
             };
-            worker.run_again(shutdown, DRAIN).await;
+            worker.run_again(shutdown, WORK).await;
             Ok(())
         });
     }

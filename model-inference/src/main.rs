@@ -10,9 +10,10 @@ use model_inference::StatusBoard;
 use services::ModelName;
 use services::config::{Config, Overrides, find_file, load_without_streams};
 use services::descriptors::{self, Roles};
+use services::stop::DRAIN;
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
-use telemetry::stop::{DRAIN, drain_on_signal, drained};
+use telemetry::stop::{drain_on_signal, drained};
 use tokio_util::sync::CancellationToken;
 
 /// Asks models about the frames that receivers stored, and delivers the answers as rows.

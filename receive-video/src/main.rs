@@ -14,9 +14,10 @@ use receive_video::{Retention, StatusBoard};
 use services::StreamId;
 use services::config::{Config, Overrides, find_file, load};
 use services::descriptors::{self, Roles};
+use services::stop::DRAIN;
 use telemetry::Telemetry;
 use telemetry::logging::LogArgs;
-use telemetry::stop::{DRAIN, drain_on_signal, drained};
+use telemetry::stop::{drain_on_signal, drained};
 use tokio_util::sync::CancellationToken;
 
 /// Receives cameras and files, and puts the frames that models ask for into their queues.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use services::config::{Config, StreamConfig};
+use services::stop::SHIP;
 use services::{Account, Clock, DataFolder, Keep, ModelName, PortError, Ports, StreamId};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -20,9 +21,6 @@ use crate::status::{StatusBoard, StreamBoard, StreamState};
 use crate::store::{Shipper, Spool, SpoolOptions};
 use crate::stream::Receiver;
 
-/// How long after a shutdown bundles are still shipped; what is left stays in the spool.
-const DRAIN: Duration = Duration::from_secs(20);
-
 /// Receives all streams of the configuration until `shutdown` is cancelled, or until all of them have ended (files
 /// that do not repeat) and their frames are with the queues.
 ///
@@ -30,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// outlive it on a file system of the network, a full disk may be cleared, descriptors may be closed. A panic of one
 /// stream is a failure of it alone, and tried again likewise. A file is tried again while others are received.
 ///
-/// At a shutdown, open bundles are closed and stored, and shipped as far as that goes within 20 s.
+/// At a shutdown, open bundles are closed and stored, and shipped as far as that goes within [`SHIP`].
 ///
 /// # Errors
 /// Names the streams that could not be received, each with its cause; the others are not touched by it.
@@ -170,7 +168,7 @@ impl OneStream {
         self.board.spooled(spool.counts());
         let (drained, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut shippers = self.start_shippers(&spool, &drained, &stop);
-        let patience = stop_shipping(self.shutdown.clone(), stop, DRAIN);
+        let patience = stop_shipping(self.shutdown.clone(), stop, SHIP);
         let _patience = AbortOnDropHandle::new(tokio::spawn(patience));
         let (inbox, outbox) = inbox(self.bounds.channel_units, self.bounds.channel_bytes.bytes());
         let stage = self.stage(&spool);

@@ -26,6 +26,7 @@ pub mod queue;
 pub mod result;
 pub mod retry;
 pub mod sqlite;
+pub mod stop;
 pub mod time;
 
 pub use account::Account;

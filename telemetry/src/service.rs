@@ -71,8 +71,7 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::stop::DRAIN;
-    use crate::trace::{FLUSH, Span};
+    use crate::trace::Span;
 
     async fn start(config: &TelemetryConfig, draining: &CancellationToken) -> Telemetry {
         let data = tempfile::tempdir().unwrap();
@@ -119,7 +118,6 @@ mod tests {
         telemetry.finish().await;
         // By itself the exporter waits for an answer for 5 s.
         assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
-        assert!(DRAIN + FLUSH <= Duration::from_secs(25));
     }
 
     #[tokio::test]

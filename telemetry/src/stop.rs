@@ -9,9 +9,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long a drain may take: with the last traces, [2 s](crate::trace::FLUSH), it is over within 25 s of the
-/// signal, before a container is killed (30 s with Kubernetes and ECS unless told otherwise).
-pub const DRAIN: Duration = Duration::from_secs(23);
 /// Exit code after a second signal, as shells have it for Ctrl-C.
 const INTERRUPTED: i32 = 130;
 /// Signals this close are one: some senders signal a process and its group.

@@ -1,10 +1,10 @@
 //! The load that a configuration asks for.
 
-use model_inference::worker::LONGEST_WAIT;
 use services::ModelName;
 use services::config::{Config, ModelConfig, PayloadChoice, SampleConfig, Span};
 use services::price;
 use services::queue::MAX_MESSAGE_BYTES;
+use services::stop::POLL;
 
 use super::load::envelope_bytes;
 use super::{Assumptions, Load, estimate};
@@ -23,7 +23,7 @@ impl Assumptions {
             rows_retention_days: 395.0,
             queries_per_day: 24.0,
             workers: 1.0,
-            wait: config.infer.wait.duration().min(LONGEST_WAIT).as_secs_f64(),
+            wait: config.infer.wait.duration().min(POLL).as_secs_f64(),
         }
     }
 }
@@ -97,7 +97,7 @@ pub fn hints(config: &Config, assumptions: &Assumptions) -> Vec<String> {
             ));
         }
     }
-    let longest = LONGEST_WAIT.as_secs_f64();
+    let longest = POLL.as_secs_f64();
     let patient = Assumptions { wait: longest, ..assumptions.clone() };
     if let Some(saved) = saving(config, config, assumptions, &patient) {
         hints.push(format!(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use services::queue::{Outcome, Received};
 use services::retry::{Backoff, WaitsFor};
+use services::stop::FAREWELL;
 use services::{ErrorKind, PortError, WorkQueue};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -18,9 +19,6 @@ use super::intake::Taken;
 use super::lease::HeldLease;
 use crate::panic::words;
 use crate::status::ModelStatus;
-
-/// Longest that giving a message back may take when there is no time left.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One message from its lease to its end.
 pub(super) struct MessageTask {

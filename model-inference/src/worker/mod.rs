@@ -3,7 +3,7 @@
 //!
 //! A message is acknowledged after the delivery stream accepted all of its rows and never before; one whose lease
 //! is lost is left to its new owner. At shutdown nothing new is taken, what has not got to the model yet is given
-//! back, and what has has [`DRAIN`] to end; what has not ended by then is given back too.
+//! back, and what has has [`services::stop::WORK`] to end; what has not ended by then is given back too.
 
 mod answerer;
 mod batch;
@@ -14,6 +14,8 @@ mod message;
 mod pool;
 mod threads;
 
+use std::convert::Infallible;
+use std::future;
 use std::io;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use futures::FutureExt as _;
 use services::config::{Config, InferConfig};
 use services::queue::Received;
 use services::retry::Backoff;
+use services::stop::POLL;
 use services::{Clock, Ports, WorkQueue};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -37,13 +40,9 @@ use intake::Intake;
 use lease::Leases;
 use message::MessageTask;
 
-/// Longest that batches in work are waited for at shutdown.
-pub const DRAIN: Duration = Duration::from_secs(15);
 /// Waits before a worker that panicked is run again, the first and the longest.
 const SHORTEST_REST: Duration = Duration::from_millis(500);
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// Longest wait for messages in one call, so that shutdown has to wait no longer for it.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The worker of one model.
 #[derive(Debug)]
@@ -87,7 +86,7 @@ impl Worker {
         Ok(Self { batches: Arc::new(batches), queue, infer, intake, leases })
     }
 
-    /// Works until `shutdown`, then waits up to `drain` for what is in work.
+    /// Works until `shutdown`; what is in work may end until `drain` later, and is given back then.
     ///
     /// # Panics
     /// When something in here does. What was leased comes back when its lease runs out, and the worker can be run
@@ -103,16 +102,20 @@ impl Worker {
         let mut tasks = JoinSet::new();
         let working = async {
             self.take_in(&mut tasks, &shutdown, &hurry).await;
-            if tokio::time::timeout(drain, join(&mut tasks)).await.is_err() {
-                hurry.cancel();
-                join(&mut tasks).await;
-            }
+            join(&mut tasks).await;
+        };
+        let hurrying = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(drain).await;
+            hurry.cancel();
+            future::pending::<Infallible>().await
         };
         tokio::select! {
             biased;
             // Before it is told to stop it ends by a panic alone.
             kept = &mut keeping => resume(kept),
             () = working => {}
+            never = hurrying => match never {},
         }
         stop_leases.cancel();
         resume(keeping.await);
@@ -150,10 +153,16 @@ impl Worker {
                 () = shutdown.cancelled() => return,
                 room = self.room() => room,
             };
-            // Not dropped at shutdown: a message leased by a dropped call would be idle for a whole lease.
+            // Not dropped at shutdown, unless it hangs: a message leased by a dropped call is idle for a whole lease.
             let lease = self.infer.lease.duration();
-            let wait = self.infer.wait.duration().min(LONGEST_WAIT);
-            match self.queue.queue.receive(room, lease, wait).await {
+            let wait = self.infer.wait.duration().min(POLL);
+            let receiving = self.queue.queue.receive(room, lease, wait);
+            let received = tokio::select! {
+                biased;
+                received = receiving => received,
+                () = hurry.cancelled() => return,
+            };
+            match received {
                 Ok(received) => {
                     backoff.reset();
                     self.begin(tasks, received, shutdown, hurry);

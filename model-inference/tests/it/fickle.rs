@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use services::queue::{Outcome, Queue, Receipt, Received};
 use services::{ErrorKind, PortError};
-use tokio::sync::{RwLock, RwLockReadGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 #[derive(Debug)]
 pub(crate) struct Fickle {
@@ -31,6 +31,11 @@ impl Fickle {
 
     pub(crate) async fn come_back(&self) {
         *self.is_away.write().await = false;
+    }
+
+    /// Answers no call before the guard is dropped.
+    pub(crate) async fn hang(&self) -> RwLockWriteGuard<'_, bool> {
+        self.is_away.write().await
     }
 
     /// Calls that extended leases.

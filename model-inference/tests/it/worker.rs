@@ -191,6 +191,15 @@ async fn an_answer_that_nobody_wants_any_more_is_not_computed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_does_not_answer_holds_a_stop_up_no_longer_than_the_drain() {
+    let (site, fickle, _) = Site::fickle();
+    let worker = site.start(one_thing());
+    eventually("the worker is ready", async || site.status().state == ModelState::Ready).await;
+    let _hung = fickle.hang().await;
+    tokio::time::timeout(PATIENCE, worker.stop()).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_work_at_shutdown_is_given_back_when_it_takes_too_long() {
     let site = Site::new();
     site.submit(&[jpeg_of(64, 32)]).await;

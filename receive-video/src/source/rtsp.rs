@@ -16,6 +16,7 @@ use retina::client::{
 };
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
+use services::stop::TEARDOWN;
 use services::{CaptureTime, MediaTime};
 use url::Url;
 
@@ -25,9 +26,6 @@ use super::error::SourceError;
 use super::offer::{Offer, choose};
 use super::relay::{MAX_UNIT, Relay};
 use super::{Arrival, Incident};
-
-/// How long the goodbye to a server may take.
-const TEARDOWN: Duration = Duration::from_secs(2);
 
 /// One stream's sessions, so that the old one is torn down before the program ends.
 #[derive(Clone, Default)]

@@ -39,6 +39,7 @@ use crate::error::PortError;
 use crate::keep::Keep;
 use crate::retry::Backoff;
 use crate::sqlite;
+use crate::stop::LAST_PASS;
 use crate::time::CaptureTime;
 
 /// How often the buffer is looked at, when all is well.
@@ -47,8 +48,6 @@ const TICK: Duration = Duration::from_secs(1);
 const TEND: Duration = Duration::from_secs(60);
 /// How soon it is looked again where another filed at that time.
 const TEND_AGAIN: Duration = Duration::from_secs(1);
-/// The longest that filing may hold up an end.
-const LAST_PASS: Duration = Duration::from_secs(3);
 /// How often it is looked at, at least, when filing fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 

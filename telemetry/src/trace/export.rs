@@ -14,12 +14,11 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as 
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use services::config::TelemetryConfig;
+use services::stop::FLUSH;
 use tokio::runtime::Handle;
 
 use crate::error::TelemetryError;
 
-/// How long the last spans may take to be sent.
-pub const FLUSH: Duration = Duration::from_secs(2);
 /// Longest wait for the endpoint's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 

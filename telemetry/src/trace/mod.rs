@@ -14,7 +14,7 @@ use opentelemetry::trace::{Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue, Value};
 
 pub use context::trace_id;
-pub use export::{Exporter, FLUSH};
+pub use export::Exporter;
 
 /// A piece of work that takes time; it ends when it is dropped.
 #[derive(Debug)]
