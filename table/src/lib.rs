@@ -27,7 +27,6 @@
 
 mod answer;
 mod athena;
-mod audit;
 mod batches;
 mod detections;
 mod embedded;
@@ -57,7 +56,6 @@ use tokio::time::{Instant, timeout};
 
 pub use answer::{Answer, Rows};
 pub use athena::AthenaTable;
-pub use audit::{AnsweredFrames, answered};
 pub use embedded::{EmbeddedTable, Limits};
 pub use error::{Position, QueryError, SqlError};
 pub use range::TimeRange;

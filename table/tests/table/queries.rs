@@ -1,8 +1,8 @@
 //! The named queries over real rows: what they print is held in golden files.
 
-use services::{Epoch, ModelName, StreamId};
+use services::StreamId;
 use table::print::{Format, print};
-use table::{AnsweredFrames, NAMED_QUERIES, Table as _, answered};
+use table::{NAMED_QUERIES, Table as _};
 
 use crate::site::{Site, failed, nothing, row};
 
@@ -39,27 +39,6 @@ async fn every_named_query_answers() {
         assert!(rows > 0, "{} found nothing", query.name);
         insta::assert_snapshot!(query.name, String::from_utf8(out).unwrap());
     }
-}
-
-#[tokio::test]
-async fn the_audit_reads_distinct_frames_by_status() {
-    let site = site().await;
-    let counted = |stream: &str, status: &str, frames| AnsweredFrames {
-        stream: StreamId::new(stream).unwrap(),
-        epoch: Epoch(7),
-        model: ModelName::new("shapes").unwrap(),
-        status: status.to_owned(),
-        frames,
-    };
-    assert_eq!(
-        answered(&site.open()).await.unwrap(),
-        [
-            counted("gate", "error", 1),
-            counted("gate", "none", 1),
-            counted("gate", "ok", 4),
-            counted("yard", "ok", 2),
-        ]
-    );
 }
 
 #[tokio::test]
