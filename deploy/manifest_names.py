@@ -98,7 +98,7 @@ def arguments(documents: list[Document], kind: str, flag: str) -> dict[str, list
 
 
 def queue_name(config: Document, model: str) -> str:
-    """A model's queue, as services/src/config/schema.rs names it."""
+    """A model's queue, as services/src/config/schema/aws.rs names it."""
     aws = config.get("aws", {})
     end = ".fifo" if model in aws.get("fifo", []) else ""
     return f"{aws.get('prefix', 'millrace')}-{model.replace('.', '_')}{end}"

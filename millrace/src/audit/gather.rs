@@ -18,7 +18,8 @@ use services::{
 };
 use table::{EmbeddedTable, Rows, Table, TimeRange};
 
-use super::{Answered, Books, Entry, Frames, Gap, Key, Place, Placed, Removed};
+use super::frames::Placed;
+use super::{Answered, Books, Entry, Frames, Gap, Key, Place, Removed};
 
 /// Conditions on frames in flight or dead in one question to the table; beyond, one on the range of them all.
 const MOST_PLACES: usize = 200;
