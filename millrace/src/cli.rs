@@ -7,11 +7,12 @@ use clap::{Args, Parser, Subcommand};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SpanRelativeTo, Timestamp};
-use services::CaptureTime;
 use services::config::Span;
+use services::{CaptureTime, ModelName, StreamId};
 use table::TimeRange;
 use table::print::Format;
 use telemetry::logging::LogArgs;
+use telemetry::program::SiteArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -107,18 +108,6 @@ fn moment_at(text: &str, now: Timestamp) -> Option<CaptureTime> {
     };
     let time = text.parse::<Timestamp>().ok().or_else(in_utc).or_else(ago)?;
     Some(CaptureTime(time.as_microsecond()))
-}
-
-/// Where configuration and data are.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct SiteArgs {
-    /// Configuration file; `millrace.toml` when there is one
-    #[arg(short, long, value_name = "FILE", env = "MILLRACE_CONFIG", hide_env_values = true)]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Data folder, instead of the configuration's
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -307,7 +296,7 @@ pub(crate) enum DeadLettersCommand {
 pub(crate) struct ReceiveArgs {
     /// Receive these streams alone
     #[arg(long = "stream", value_name = "ID")]
-    pub(crate) streams: Vec<String>,
+    pub(crate) streams: Vec<StreamId>,
 
     #[command(flatten)]
     pub(crate) site: SiteArgs,
@@ -317,7 +306,7 @@ pub(crate) struct ReceiveArgs {
 pub(crate) struct InferArgs {
     /// Work for these models alone
     #[arg(long = "model", value_name = "NAME")]
-    pub(crate) models: Vec<String>,
+    pub(crate) models: Vec<ModelName>,
 
     /// The worker's name in rows
     #[arg(long, value_name = "NAME")]

@@ -10,4 +10,4 @@ mod process;
 pub mod status;
 pub mod supervise;
 
-pub use process::{Millrace, Parts};
+pub use process::Millrace;

@@ -7,46 +7,31 @@ mod pager;
 mod screen;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use table::QueryError;
 use table::print::PrintError;
 use telemetry::logging::LogFormat;
-use tracing::Level;
+use telemetry::program;
 
 use crate::cli::Cli;
 use crate::screen::Screen;
 
 fn main() -> ExitCode {
-    services::allocator::bound();
-    services::descriptors::raise();
-    let cli = Cli::parse();
+    let cli: Cli = program::arguments();
     let (format, is_service) = (cli.logs.format(), cli.command.is_service());
     match run(cli) {
         Ok(code) => code,
         Err(error) if !is_service && is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) if format == LogFormat::Json && tracing::event_enabled!(Level::ERROR) => {
-            tracing::error!("{}", message(&error));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            // Nobody is left to tell when standard error is gone too.
-            writeln!(io::stderr(), "millrace: {}", message(&error)).ok();
-            ExitCode::FAILURE
-        }
+        Err(error) => program::fail("millrace", &message(&error), format == LogFormat::Json),
     }
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let screen = Screen::new(cli.logs.format() == LogFormat::Text);
-    logging::start(&cli.logs, cli.command.default_log(), &screen)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let code = runtime.block_on(command::run(cli.command, screen));
-    // Whatever still blocks a thread has had its time to drain.
-    runtime.shutdown_background();
-    code
+    let logging = logging::start(&cli.logs, cli.command.default_log(), &screen);
+    program::on_runtime(logging, command::run(cli.command, screen))
 }
 
 /// The error and its causes, once each: some errors say their cause themselves, as those of queries do in other words.

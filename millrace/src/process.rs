@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use model_inference::status::ModelState;
 use services::config::Config;
+use services::descriptors::Roles;
 use services::stop::DRAIN;
-use services::{DataFolder, ModelName, OpenBackend, Ports, descriptors};
-use telemetry::Telemetry;
+use services::{DataFolder, ModelName, OpenBackend, Ports};
+use telemetry::program::Service;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,17 +24,6 @@ use crate::supervise;
 /// cost, where the queues are elsewhere.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
-
-/// What runs in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parts {
-    /// Receiver, workers and filer.
-    All,
-    /// The receiver alone.
-    Receive,
-    /// Workers and filer alone.
-    Infer,
-}
 
 /// Millrace running in this process.
 #[derive(Debug)]
@@ -63,17 +53,16 @@ impl Millrace {
     /// When the configuration breaks a rule, or the data folder cannot be used; what is wrong with a single
     /// stream or model is said in its status, and stops no other.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        Self::start_parts(config, Parts::All).await
+        Self::start_in(config, Roles::ALL).await
     }
 
-    /// Starts parts of it; other processes run the others over the same data folder.
+    /// Starts it in these roles; other processes have the others over the same data folder.
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn start_parts(config: Config, parts: Parts) -> anyhow::Result<Self> {
+    pub async fn start_in(config: Config, roles: Roles) -> anyhow::Result<Self> {
         config.check()?;
-        let (receiver, workers) = (parts != Parts::Infer, parts != Parts::Receive);
-        descriptors::check(&config, descriptors::Roles { receiver, workers })?;
+        let service = Service::begin("millrace", &config, roles)?;
         let config = Arc::new(config);
         let backend = backend::open(&config).await?;
         let view = View {
@@ -83,19 +72,19 @@ impl Millrace {
             received: receive_video::StatusBoard::default(),
             inferred: model_inference::status::StatusBoard::default(),
         };
-        let shutdown = CancellationToken::new();
+        let shutdown = service.shutdown();
         let receiving = shutdown.child_token();
-        let telemetry = view.start_telemetry(shutdown.clone()).await?;
+        let telemetry = service.telemetry(&view.backend.ports, view.parts()).await?;
         let telemetry_address = telemetry.address();
-        let work = run(view.clone(), parts, shutdown.clone(), receiving.clone());
+        let work = run(view.clone(), roles, shutdown.clone(), receiving.clone());
         let running = tokio::spawn(async move {
             let ended = work.await;
             telemetry.finish().await;
             ended
         });
         let boards = Boards {
-            received: receiver.then(|| view.received.clone()),
-            inferred: workers.then(|| view.inferred.clone()),
+            received: roles.receiver.then(|| view.received.clone()),
+            inferred: roles.workers.then(|| view.inferred.clone()),
         };
         let watch = Watch::start(&view.config, view.backend.ports.queues.clone(), boards);
         Ok(Self { running, shutdown, receiving, telemetry_address, view, watch })
@@ -166,12 +155,12 @@ impl Millrace {
 
 async fn run(
     view: View,
-    parts: Parts,
+    roles: Roles,
     shutdown: CancellationToken,
     receiving: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut running = supervise::Parts::default();
-    if parts != Parts::Infer {
+    if roles.receiver {
         let (view, shutdown) = (view.clone(), shutdown.clone());
         running.spawn("receive video", async move {
             let View { config, backend, received, retention, .. } = &view;
@@ -179,18 +168,18 @@ async fn run(
                 receive_video::run(config, &backend.ports, received.clone(), receiving.clone());
             let ended = retention.beside(receive).await;
             // What was taken is answered even when a stream failed.
-            let answered = match parts {
-                Parts::All if receiving.is_cancelled() => {
+            let answered = match roles.workers {
+                false => Ok(()),
+                true if receiving.is_cancelled() => {
                     // Told to end: what is not answered by then stays in the queue.
                     timeout(DRAIN, view.answered(&shutdown)).await.unwrap_or(Ok(()))
                 }
-                Parts::All => view.answered(&shutdown).await,
-                Parts::Receive | Parts::Infer => Ok(()),
+                true => view.answered(&shutdown).await,
             };
             ended.and(answered)
         });
     }
-    if parts != Parts::Receive {
+    if roles.workers {
         let stop = shutdown.clone();
         running.spawn("run models", async move {
             let View { config, backend, inferred, .. } = &view;
@@ -205,12 +194,10 @@ async fn run(
 }
 
 impl View {
-    async fn start_telemetry(&self, draining: CancellationToken) -> anyhow::Result<Telemetry> {
+    /// What tells how it is.
+    fn parts(&self) -> Vec<Arc<dyn telemetry::Part>> {
         let Self { received, retention, inferred, .. } = self.clone();
-        let parts: Vec<Arc<dyn telemetry::Part>> =
-            vec![Arc::new(received), Arc::new(retention), Arc::new(inferred)];
-        let (config, ports) = (&self.config.telemetry, &self.backend.ports);
-        Ok(Telemetry::start("millrace", config, ports, parts, draining).await?)
+        vec![Arc::new(received), Arc::new(retention), Arc::new(inferred)]
     }
 
     /// Waits until every queue is empty: a message leaves it when its rows are delivered.

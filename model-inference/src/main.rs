@@ -1,31 +1,23 @@
 //! `model-inference`: the workers alone, beside receivers that share the data folder.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use clap::Parser;
 use model_inference::StatusBoard;
 use services::ModelName;
-use services::config::{Config, Overrides, find_file, load_without_streams};
-use services::descriptors::{self, Roles};
-use services::stop::DRAIN;
-use telemetry::Telemetry;
+use services::config::Config;
+use services::descriptors::Roles;
 use telemetry::logging::LogArgs;
-use telemetry::stop::{drain_on_signal, drained};
-use tokio_util::sync::CancellationToken;
+use telemetry::program::{self, Service, SiteArgs};
 
 /// Asks models about the frames that receivers stored, and delivers the answers as rows.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The configuration file; `millrace.toml` when there is one
-    #[arg(short, long, value_name = "FILE", env = "MILLRACE_CONFIG")]
-    config: Option<PathBuf>,
-    /// The data folder, instead of the configuration's
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    site: SiteArgs,
     /// Run these models only
     #[arg(long = "model", value_name = "NAME", num_args = 1..)]
     models: Vec<ModelName>,
@@ -37,53 +29,31 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    services::allocator::bound();
-    services::descriptors::raise();
-    let arguments = Arguments::parse();
-    telemetry::program::run("model-inference", &arguments.logs, work(&arguments))
+    let arguments: Arguments = program::arguments();
+    program::run("model-inference", &arguments.logs, work(&arguments))
 }
 
 fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
-    let mut overrides = Overrides::default();
-    if let Some(data) = &arguments.data {
-        overrides.set_path("--data", &["data"], data);
-    }
-    if let Some(worker) = &arguments.worker {
-        overrides.set("--worker", &["infer", "worker"], worker);
-    }
-    let file = find_file(arguments.config.as_deref());
-    let mut config = load_without_streams(file.as_deref(), &overrides)?;
-    if let Some(name) = arguments.models.iter().find(|name| !config.models.contains_key(name)) {
-        bail!("model \"{name}\" is not defined");
-    }
-    if !arguments.models.is_empty() {
-        config.keep_models(|name| arguments.models.contains(name));
-    }
+    let mut config = arguments.site.load_for_worker(arguments.worker.as_deref())?;
+    config.choose_models(&arguments.models)?;
     ensure!(!config.models.is_empty(), "no model is defined");
     Ok(config)
 }
 
 async fn work(arguments: &Arguments) -> anyhow::Result<()> {
     let config = configuration(arguments)?;
-    let shutdown = CancellationToken::new();
-    drain_on_signal(shutdown.clone()).context("listen for signals")?;
-    descriptors::check(&config, Roles { receiver: false, workers: true })?;
+    let service = Service::begin("model-inference", &config, Roles::WORKERS)?.on_signals()?;
     let backend = backend::open(&config).await?;
     let board = StatusBoard::new();
     let parts: Vec<Arc<dyn telemetry::Part>> = vec![Arc::new(board.clone())];
-    let (ports, draining) = (&backend.ports, shutdown.clone());
-    let telemetry =
-        Telemetry::start("model-inference", &config.telemetry, ports, parts, draining).await?;
-    let inferring = model_inference::run(&config, &backend.ports, board, shutdown.clone());
+    let inferring = model_inference::run(&config, &backend.ports, board, service.shutdown());
     let working = async {
         match &backend.filer {
             Some(filer) => filer.beside(inferring).await,
             None => inferring.await,
         }
     };
-    let ended = drained("the workers", working, &shutdown, DRAIN).await;
-    telemetry.finish().await;
-    ended?
+    service.run(&backend.ports, parts, working).await
 }
 
 #[cfg(test)]

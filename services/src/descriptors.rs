@@ -28,6 +28,15 @@ pub struct Roles {
     pub workers: bool,
 }
 
+impl Roles {
+    /// Everything.
+    pub const ALL: Self = Self { receiver: true, workers: true };
+    /// The receiver alone; workers run elsewhere.
+    pub const RECEIVER: Self = Self { receiver: true, workers: false };
+    /// The workers alone; a receiver runs elsewhere.
+    pub const WORKERS: Self = Self { receiver: false, workers: true };
+}
+
 /// Raises the soft limit of open files to the hard one: what most systems set is meant for programs of the last century.
 /// Called first in a program.
 pub fn raise() {

@@ -12,8 +12,9 @@ use services::config::Backend;
 use services::delivery::{Loss, gone};
 use services::queue::{DeadLetter, DeadLetters, LetterId, Outcome, QueueOptions, ReopenedQueue};
 use services::{DataFolder, ErrorKind, FrameBatch, ModelName, counted};
+use telemetry::program::SiteArgs;
 
-use crate::cli::{DeadLettersCommand, SiteArgs};
+use crate::cli::DeadLettersCommand;
 use crate::screen::Screen;
 
 /// The dead letters of each model.

@@ -8,8 +8,8 @@ use services::clock::Clock;
 use services::config::Backend;
 use services::counted;
 use services::delivery::{Repaired, repair};
+use telemetry::program::SiteArgs;
 
-use crate::cli::SiteArgs;
 use crate::screen::Screen;
 
 pub(crate) async fn run(args: &SiteArgs, screen: &Screen) -> anyhow::Result<ExitCode> {

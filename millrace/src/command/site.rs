@@ -1,61 +1,13 @@
-//! Where a command's configuration and data are.
+//! Where a command's data is: a path, a URL, or a folder of its own.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::{io, iter};
 
 use anyhow::Context as _;
-use services::DataFolder;
-use services::config::{
-    Config, Overrides, Survey, find_file, load, load_place, load_without_streams, survey,
-};
-
-use crate::cli::SiteArgs;
 
 /// Where data lies when nobody says.
 const DEFAULT_DATA: &str = "data";
-
-impl SiteArgs {
-    /// Loads the configuration.
-    pub(crate) fn load(&self) -> anyhow::Result<Config> {
-        Ok(load(self.file().as_deref(), &self.overrides())?)
-    }
-
-    /// Reads the configuration, and gives all its mistakes.
-    pub(crate) fn survey(&self) -> Survey {
-        survey(self.file().as_deref(), &self.overrides())
-    }
-
-    /// Loads where the data is, and on AWS the names that lead to it, for commands that look at it.
-    pub(crate) fn place(&self) -> anyhow::Result<Config> {
-        Ok(load_place(self.file().as_deref(), &self.overrides())?)
-    }
-
-    /// Loads everything but the streams, for commands that look at a running system.
-    pub(crate) fn load_without_streams(&self) -> anyhow::Result<Config> {
-        Ok(load_without_streams(self.file().as_deref(), &self.overrides())?)
-    }
-
-    /// The folder in which the data lies, for commands that look at it.
-    pub(crate) fn data_folder(&self) -> anyhow::Result<DataFolder> {
-        let root = self.place()?.data;
-        std::fs::metadata(&root).with_context(|| format!("open data folder {root:?}"))?;
-        Ok(DataFolder::new(root))
-    }
-
-    /// The configuration file: the one that is named, or the folder's own if it has one.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
-        find_file(self.config.as_deref())
-    }
-
-    fn overrides(&self) -> Overrides {
-        let mut overrides = Overrides::default();
-        if let Some(data) = &self.data {
-            overrides.set_path("--data", &["data"], data);
-        }
-        overrides
-    }
-}
 
 /// The scheme of a text that is a URL rather than a path: `rtsp` of `rtsp://…`.
 pub(crate) fn scheme(text: &str) -> Option<&str> {

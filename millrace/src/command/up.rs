@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use millrace::Millrace;
+use telemetry::program::SiteArgs;
 
 use super::attend::attend;
-use crate::cli::SiteArgs;
 use crate::screen::Screen;
 
 pub(crate) async fn run(args: &SiteArgs, mut screen: Screen) -> anyhow::Result<ExitCode> {

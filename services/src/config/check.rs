@@ -1,5 +1,7 @@
 //! What the keys mean together: bounds, and keys that exclude or need each other.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use super::check_aws::check_aws;
@@ -11,7 +13,7 @@ use super::schema::{
 };
 use super::value::Span;
 use crate::delivery::MAX_BATCH_BYTES;
-use crate::id::ModelName;
+use crate::id::{ModelName, StreamId};
 
 /// A key's path, and what is wrong with it.
 pub(super) type Violation = (Vec<String>, Problem);
@@ -26,10 +28,49 @@ impl Config {
         check(self).map_err(|(path, problem)| ConfigError::new(Place::Program, path, problem))
     }
 
-    /// Leaves out the other models.
-    pub fn keep_models(&mut self, is_kept: impl Fn(&ModelName) -> bool) {
+    /// Leaves out the streams that are not chosen; none of them when none is.
+    ///
+    /// # Errors
+    /// When a chosen one is not defined.
+    pub fn choose_streams(&mut self, chosen: &[StreamId]) -> Result<(), Undefined> {
+        Undefined::among("stream", &self.streams, chosen)?;
+        self.streams.retain(|id, _| chosen.is_empty() || chosen.contains(id));
+        Ok(())
+    }
+
+    /// Leaves out the models that are not chosen; none of them when none is.
+    ///
+    /// # Errors
+    /// When a chosen one is not defined.
+    pub fn choose_models(&mut self, chosen: &[ModelName]) -> Result<(), Undefined> {
+        Undefined::among("model", &self.models, chosen)?;
+        let is_kept = |name: &ModelName| chosen.is_empty() || chosen.contains(name);
         self.models.retain(|name, _| is_kept(name));
         self.aws.fifo.retain(is_kept);
+        Ok(())
+    }
+}
+
+/// A stream or model that was chosen and is not in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} \"{chosen}\" is not defined; defined: {defined}")]
+pub struct Undefined {
+    kind: &'static str,
+    chosen: String,
+    defined: String,
+}
+
+impl Undefined {
+    fn among<K: Ord + Display, V>(
+        kind: &'static str,
+        defined: &BTreeMap<K, V>,
+        chosen: &[K],
+    ) -> Result<(), Self> {
+        let Some(unknown) = chosen.iter().find(|name| !defined.contains_key(name)) else {
+            return Ok(());
+        };
+        let defined: Vec<String> = defined.keys().map(K::to_string).collect();
+        Err(Self { kind, chosen: unknown.to_string(), defined: defined.join(", ") })
     }
 }
 

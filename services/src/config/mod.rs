@@ -1,6 +1,6 @@
 //! The one configuration file, parsed once into checked values before any I/O.
 //!
-//! `schema.rs` holds the file's keys and their defaults, `value.rs` the durations and sizes. `load.rs` goes
+//! `schema/` holds the file's keys and their defaults, `value.rs` the durations and sizes. `load.rs` goes
 //! through the steps: `tree.rs` reads TOML with the place of every value, `fill.rs` fills in `${NAME}`,
 //! variables (but for Kubernetes' own, `service_links.rs`) and flags are laid over it, `decode.rs` gives the values their types, `check.rs` says what they
 //! mean together.
@@ -26,6 +26,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use check::Undefined;
 pub use decode::in_words;
 pub use error::{ConfigError, Place, Problem};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
