@@ -35,12 +35,14 @@ async fn plays_on_with(fault: Fault, transport: &str, told: Option<&str>) -> Sit
 }
 
 #[tokio::test]
-async fn packets_that_overtake_others_by_udp_cost_few_pictures() {
-    let site = plays_on_with(Fault::Reorder { rate: 0.2 }, "udp", None).await;
-    let account = site.account("gate").account;
-    let lost = account.skipped.get("after-loss").copied().unwrap_or_default();
-    // A loop that stands still for longer than the window waits loses a group.
-    assert!(lost * 4 <= account.received, "{account:?}");
+async fn packets_that_overtake_others_cost_few_pictures() {
+    for transport in ["tcp", "udp"] {
+        let site = plays_on_with(Fault::Reorder { rate: 0.2 }, transport, None).await;
+        let account = site.account("gate").account;
+        let lost = account.skipped.get("after-loss").copied().unwrap_or_default();
+        // A loop that stands still for longer than the window waits loses a group.
+        assert!(lost * 4 <= account.received, "{transport}: {account:?}");
+    }
 }
 
 #[tokio::test]

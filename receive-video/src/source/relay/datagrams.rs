@@ -1,4 +1,4 @@
-//! A camera's RTP and RTCP by UDP: what comes to our two ports, in order as far as it can be had.
+//! A camera's RTP and RTCP by UDP: what comes to our two ports.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -9,7 +9,6 @@ use tokio::net::UdpSocket;
 use super::breach::Breach;
 use super::conversation::Peer;
 use super::passage::Passage;
-use super::reorder::Reorder;
 use super::udp::UdpPair;
 
 /// Datagrams taken at once.
@@ -23,7 +22,6 @@ const DATAGRAM: usize = 65_536;
 pub(super) struct Datagrams {
     pair: UdpPair,
     connected: bool,
-    reorder: Reorder<Bytes>,
     datagram: Vec<u8>,
 }
 
@@ -31,8 +29,7 @@ impl Datagrams {
     /// Binds two ports at `ip`.
     pub(super) fn bind(ip: IpAddr) -> Result<Self, Breach> {
         let pair = UdpPair::bind(ip).map_err(|error| Breach::io("open UDP ports", &error))?;
-        let reorder = Reorder::default();
-        Ok(Self { pair, connected: false, reorder, datagram: vec![0; DATAGRAM] })
+        Ok(Self { pair, connected: false, datagram: vec![0; DATAGRAM] })
     }
 
     /// Our two ports.
@@ -72,12 +69,7 @@ impl Datagrams {
                 break;
             }
             let Ok(len) = self.pair.rtp.try_recv(&mut self.datagram) else { break };
-            let packet = Bytes::copy_from_slice(&self.datagram[..len]);
-            if let Some(seq) = passage.hear(&packet, now)? {
-                let mut ready = Vec::new();
-                self.reorder.push(seq, packet, now, |packet| ready.push(packet));
-                pass_all(&ready, passage, now)?;
-            }
+            passage.rtp(Bytes::copy_from_slice(&self.datagram[..len]), now)?;
         }
         for _ in 0..DATAGRAMS {
             let Ok(len) = self.pair.rtcp.try_recv(&mut self.datagram) else { break };
@@ -85,20 +77,4 @@ impl Datagrams {
         }
         Ok(())
     }
-
-    /// When [`expire`](Self::expire) has to be called.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.reorder.deadline()
-    }
-
-    /// Gives up what was waited for too long.
-    pub(super) fn expire(&mut self, passage: &mut Passage, now: Instant) -> Result<(), Breach> {
-        let mut ready = Vec::new();
-        self.reorder.expire(now, |packet| ready.push(packet));
-        pass_all(&ready, passage, now)
-    }
-}
-
-fn pass_all(ready: &[Bytes], passage: &mut Passage, now: Instant) -> Result<(), Breach> {
-    ready.iter().try_for_each(|packet| passage.rtp(packet, now))
 }

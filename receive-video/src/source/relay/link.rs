@@ -88,7 +88,7 @@ impl Link {
                 Event::FromClient(_) => self.take_requests(&mut client).await?,
                 Event::FromCamera(_) => self.take_answers().await?,
                 Event::Datagrams => self.take_datagrams()?,
-                Event::Time => self.expire()?,
+                Event::Time => self.passage.expire(now())?,
             }
             if !self.passage.outbox.is_empty() {
                 // Whoever went away needs no answer.
@@ -103,11 +103,7 @@ impl Link {
     async fn next_event(&mut self, client: &mut Client) -> Result<Event, Breach> {
         let ready_at = self.passage.ready_at();
         let may_read = ready_at <= now();
-        let waits = [
-            (!may_read).then_some(ready_at),
-            self.udp.as_ref().and_then(Datagrams::deadline),
-            self.passage.deadline(),
-        ];
+        let waits = [(!may_read).then_some(ready_at), self.passage.deadline()];
         let wake = waits.into_iter().flatten().min();
         let udp = self.udp.as_ref().filter(|_| may_read && self.conversation.is_playing());
         tokio::select! {
@@ -146,7 +142,7 @@ impl Link {
         let now = now();
         while let Some(item) = self.from_camera.next()? {
             match item {
-                Item::Packet(channel, packet) => self.passage.interleaved(channel, &packet, now)?,
+                Item::Packet(channel, packet) => self.passage.interleaved(channel, packet, now)?,
                 Item::Message(head, body) => self.message(head, &body).await?,
             }
         }
@@ -191,14 +187,6 @@ impl Link {
             Some(udp) => udp.take(&mut self.passage, now()),
             None => Ok(()),
         }
-    }
-
-    fn expire(&mut self) -> Result<(), Breach> {
-        let now = now();
-        if let Some(udp) = &mut self.udp {
-            udp.expire(&mut self.passage, now)?;
-        }
-        self.passage.expire(now)
     }
 }
 

@@ -3,8 +3,8 @@
 //! The library opens its connection itself, bounds neither a message nor an access unit, and reads what does not end
 //! anew at each read. So it is given an address on this machine, behind which everything that a camera sends has its
 //! bound ([`breach`]); what breaks one ends the session with an error that says which. The relay also does what the
-//! library cannot: it proves the login, which the library never gets, follows redirects, puts packets that come by
-//! UDP in order, speaks TLS, and leaves out marks in mid-picture.
+//! library cannot: it proves the login, which the library never gets, follows redirects, puts packets in
+//! order, speaks TLS, and leaves out marks in mid-picture.
 //!
 //! `framing`, `conversation`, `passage`, `video`, `reorder`, `marker` and `pace` decide without I/O; `link`, `camera` and
 //! `datagrams` hold the sockets.

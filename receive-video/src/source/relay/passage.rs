@@ -10,6 +10,7 @@ use super::breach::{Breach, LEAST_PACKET};
 use super::marker::{Ends, Told};
 use super::pace::Pace;
 use super::payload::Part;
+use super::reorder::Reorder;
 use super::rtp::Rtp;
 use super::video::{Unfit, Video};
 use super::{Notes, Unsettled};
@@ -26,6 +27,7 @@ pub(super) struct Passage {
     /// What goes to the library.
     pub(super) outbox: Vec<u8>,
     video: Video,
+    reorder: Reorder<Bytes>,
     ends: Ends<Bytes>,
     pace: Pace,
     ready_at: Instant,
@@ -41,6 +43,7 @@ impl Passage {
             channels: None,
             outbox: Vec::new(),
             video: Video::new(now),
+            reorder: Reorder::default(),
             ends: Ends::default(),
             pace: Pace::new(max_rate, now),
             ready_at: now,
@@ -57,7 +60,7 @@ impl Passage {
 
     /// When [`expire`](Self::expire) has to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.ends.deadline()
+        self.reorder.deadline().into_iter().chain(self.ends.deadline()).min()
     }
 
     /// Takes a packet that came interleaved.
@@ -67,30 +70,33 @@ impl Passage {
     pub(super) fn interleaved(
         &mut self,
         channel: u8,
-        packet: &Bytes,
+        packet: Bytes,
         now: Instant,
     ) -> Result<(), Breach> {
         match self.channels {
-            Some((rtp, _)) if channel == rtp => match self.hear(packet, now)? {
-                Some(_) => self.rtp(packet, now),
-                None => Ok(()),
-            },
-            Some((_, rtcp)) if channel == rtcp => self.rtcp(packet, now),
+            Some((rtp, _)) if channel == rtp => self.rtp(packet, now),
+            Some((_, rtcp)) if channel == rtcp => self.rtcp(&packet, now),
             _ => self.charge(packet.len().max(LEAST_PACKET), now),
         }
     }
 
-    /// Gives an RTP packet's number; nothing when it is left out.
-    pub(super) fn hear(&mut self, packet: &Bytes, now: Instant) -> Result<Option<u16>, Breach> {
+    /// Takes an RTP packet.
+    pub(super) fn rtp(&mut self, packet: Bytes, now: Instant) -> Result<(), Breach> {
         self.unsettled.hear(now);
-        match self.video.hear(packet, now)? {
-            Ok(seq) => Ok(Some(seq)),
-            Err(unfit) => self.leave_out(packet, unfit, now).map(|()| None),
+        let seq = match self.video.hear(&packet, now)? {
+            Ok(seq) => seq,
+            Err(unfit) => return self.leave_out(&packet, unfit, now),
+        };
+        let (len, mut ready) = (packet.len(), Vec::new());
+        let give = |number, packet| ready.push(numbered(packet, number));
+        if !self.reorder.push(seq, packet, now, give) {
+            self.charge(len.max(LEAST_PACKET), now)?;
         }
+        ready.iter().try_for_each(|packet| self.in_turn(packet, now))
     }
 
-    /// Takes an RTP packet that was heard, and whose turn it is.
-    pub(super) fn rtp(&mut self, packet: &Bytes, now: Instant) -> Result<(), Breach> {
+    /// Takes an RTP packet whose turn it is.
+    fn in_turn(&mut self, packet: &Bytes, now: Instant) -> Result<(), Breach> {
         let Some(Rtp { timestamp, marker, payload, .. }) = Rtp::parse(packet) else {
             return self.leave_out(packet, Unfit::Damaged, now);
         };
@@ -114,8 +120,11 @@ impl Passage {
         }
     }
 
-    /// Gives the packet on that waited for long enough.
+    /// Gives packets on that waited for long enough.
     pub(super) fn expire(&mut self, now: Instant) -> Result<(), Breach> {
+        let mut ready = Vec::new();
+        self.reorder.expire(now, |number, packet| ready.push(numbered(packet, number)));
+        ready.iter().try_for_each(|packet| self.in_turn(packet, now))?;
         let mut waited = None;
         self.ends.expire(now, |packet, ends| waited = Some((packet, ends)));
         waited.map_or(Ok(()), |(packet, ends)| self.marked(&packet, ends, now))
@@ -169,6 +178,7 @@ impl Passage {
 
     fn leave_out(&mut self, packet: &[u8], unfit: Unfit, now: Instant) -> Result<(), Breach> {
         match unfit {
+            Unfit::Private => {}
             Unfit::Foreign => self.tell(
                 "foreign-source",
                 "packets of another RTP source (SSRC) come with its own: they are left out",
@@ -197,5 +207,75 @@ impl Passage {
             self.told.push(kind);
             self.notes.add(kind, words);
         }
+    }
+}
+
+/// An RTP packet under that number.
+fn numbered(packet: Bytes, number: u16) -> Bytes {
+    let number = number.to_be_bytes();
+    if packet.get(2..4) == Some(&number) {
+        return packet;
+    }
+    let mut copy = packet.to_vec();
+    if let Some(place) = copy.get_mut(2..4) {
+        place.copy_from_slice(&number);
+    }
+    copy.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A picture in one packet.
+    fn picture(seq: u16, payload_type: u8) -> Bytes {
+        let [high, low] = seq.to_be_bytes();
+        let head = [0x80, MARKER | payload_type, high, low, 0, 0, high, low, 0, 0, 0, 1];
+        [&head[..], &[0x41, 0x9a]].concat().into()
+    }
+
+    /// What comes out of packets that came interleaved, and what is told.
+    fn passed(packets: impl IntoIterator<Item = Bytes>) -> (Vec<u8>, Vec<&'static str>) {
+        let (now, notes) = (Instant::now(), Notes::default());
+        let mut passage = Passage::new(1 << 30, notes.clone(), Unsettled::default(), now);
+        passage.channels = Some((0, 1));
+        for packet in packets {
+            passage.interleaved(0, packet, now).unwrap();
+        }
+        for seconds in 1..=3 {
+            passage.expire(now + Duration::from_secs(seconds)).unwrap();
+        }
+        (passage.outbox, passage.told)
+    }
+
+    fn numbers(outbox: &[u8]) -> Vec<u16> {
+        outbox.chunks(18).map(|packet| u16::from_be_bytes([packet[6], packet[7]])).collect()
+    }
+
+    #[test]
+    fn packets_out_of_place_or_sent_twice_come_in_order_and_once() {
+        let (outbox, told) = passed([1, 3, 2, 2, 4, 5, 5, 1, 6].map(|seq| picture(seq, 96)));
+        assert_eq!((numbers(&outbox), told), (vec![1, 2, 3, 4, 5, 6], Vec::new()));
+    }
+
+    #[test]
+    fn a_sender_that_counts_anew_is_one_whose_packet_was_lost() {
+        let seqs = (50_000..50_010).chain(30_000..30_100).chain(10_000..10_100);
+        let (outbox, told) = passed(seqs.map(|seq| picture(seq, 96)));
+        let numbers = numbers(&outbox);
+        let steps: Vec<u16> = numbers.windows(2).map(|two| two[1].wrapping_sub(two[0])).collect();
+        assert_eq!(numbers.len(), 10 + 37 + 37);
+        assert_eq!(steps.iter().filter(|step| **step == 2).count(), 2, "{numbers:?}");
+        assert!(steps.iter().all(|step| (1..=2).contains(step)), "{numbers:?}");
+        assert_eq!(told, [""; 0]);
+    }
+
+    #[test]
+    fn a_cameras_own_packets_between_those_of_video_are_passed_over() {
+        let video = (0..20).map(|seq| picture(seq, 96));
+        let both = (0..20).flat_map(|seq| [picture(seq, 96), picture(40_000 - seq, 50)]);
+        assert_eq!(passed(both), passed(video));
     }
 }

@@ -17,32 +17,49 @@ pub(super) struct Reorder<P> {
     held: Vec<(u16, P)>,
     since: Option<Instant>,
     late: u32,
+    /// What is added to the sender's numbers since it counts anew.
+    shift: u16,
 }
 
 impl<P> Reorder<P> {
-    /// Takes a packet, and gives those whose turn it is to `pass`.
-    pub(super) fn push(&mut self, seq: u16, packet: P, now: Instant, mut pass: impl FnMut(P)) {
+    /// Takes a packet, and gives those whose turn it is to `pass`, with their numbers: where a sender counts anew, they go on
+    /// behind a gap of one. False when the packet is left out: it came too late, or twice.
+    pub(super) fn push(
+        &mut self,
+        seq: u16,
+        packet: P,
+        now: Instant,
+        mut pass: impl FnMut(u16, P),
+    ) -> bool {
+        let mut seq = seq.wrapping_add(self.shift);
         let ahead = seq.wrapping_sub(*self.next.get_or_insert(seq));
         if ahead > u16::MAX / 2 {
-            // Too late, or sent twice.
             self.late += 1;
             if self.late < ANEW {
-                return;
+                return false;
             }
             self.give_up(&mut pass, usize::MAX);
-            self.next = Some(seq);
+            let anew = self.next.unwrap_or(seq).wrapping_add(1);
+            self.shift = self.shift.wrapping_add(anew.wrapping_sub(seq));
+            (seq, self.next) = (anew, Some(anew));
         }
         self.late = 0;
-        self.hold(seq, packet);
+        if self.held.is_empty() && self.next == Some(seq) {
+            self.next = Some(seq.wrapping_add(1));
+            pass(seq, packet);
+            return true;
+        }
+        let is_new = self.hold(seq, packet);
         self.release(&mut pass);
         while self.held.len() > WINDOW {
             self.give_up(&mut pass, 1);
         }
         self.watch(now);
+        is_new
     }
 
     /// Gives up what was waited for too long, and gives what is behind it.
-    pub(super) fn expire(&mut self, now: Instant, mut pass: impl FnMut(P)) {
+    pub(super) fn expire(&mut self, now: Instant, mut pass: impl FnMut(u16, P)) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.give_up(&mut pass, 1);
             self.since = None;
@@ -55,17 +72,18 @@ impl<P> Reorder<P> {
         self.since.map(|since| since + PATIENCE)
     }
 
-    fn hold(&mut self, seq: u16, packet: P) {
+    fn hold(&mut self, seq: u16, packet: P) -> bool {
         let next = self.next.unwrap_or(seq);
         let ahead = |seq: u16| seq.wrapping_sub(next);
         let found = self.held.binary_search_by_key(&ahead(seq), |(held, _)| ahead(*held));
         if let Err(place) = found {
             self.held.insert(place, (seq, packet));
         }
+        found.is_err()
     }
 
     /// Passes on what follows without a gap.
-    fn release(&mut self, pass: &mut impl FnMut(P)) {
+    fn release(&mut self, pass: &mut impl FnMut(u16, P)) {
         let Some(mut next) = self.next else { return };
         let ready = self.held.iter().take_while(|(seq, _)| {
             let follows = *seq == next;
@@ -73,7 +91,7 @@ impl<P> Reorder<P> {
             follows
         });
         let ready = ready.count();
-        self.held.drain(..ready).for_each(|(_, packet)| pass(packet));
+        self.held.drain(..ready).for_each(|(seq, packet)| pass(seq, packet));
         self.next = Some(next);
         if ready > 0 {
             self.since = None;
@@ -81,7 +99,7 @@ impl<P> Reorder<P> {
     }
 
     /// Goes on behind the first gaps, so many of them.
-    fn give_up(&mut self, pass: &mut impl FnMut(P), gaps: usize) {
+    fn give_up(&mut self, pass: &mut impl FnMut(u16, P), gaps: usize) {
         for _ in 0..gaps.min(self.held.len()) {
             let Some((first, _)) = self.held.first() else { return };
             self.next = Some(*first);
@@ -101,7 +119,7 @@ mod tests {
     fn passed(reorder: &mut Reorder<u16>, seqs: &[u16], now: Instant) -> Vec<u16> {
         let mut passed = Vec::new();
         for &seq in seqs {
-            reorder.push(seq, seq, now, |packet| passed.push(packet));
+            reorder.push(seq, seq, now, |_, packet| passed.push(packet));
         }
         passed
     }
@@ -120,9 +138,9 @@ mod tests {
         assert_eq!(passed(&mut reorder, &[1, 3, 4, 6], now), [1]);
         assert_eq!(reorder.deadline(), Some(now + PATIENCE));
         let mut late = Vec::new();
-        reorder.expire(now + PATIENCE / 2, |packet| late.push(packet));
+        reorder.expire(now + PATIENCE / 2, |_, packet| late.push(packet));
         assert!(late.is_empty());
-        reorder.expire(now + PATIENCE, |packet| late.push(packet));
+        reorder.expire(now + PATIENCE, |_, packet| late.push(packet));
         assert_eq!(late, [3, 4]);
         assert_eq!(passed(&mut reorder, &[2, 5], now + PATIENCE), [5, 6], "2 came too late");
     }

@@ -43,6 +43,11 @@ impl<'a> Rtp<'a> {
     }
 }
 
+/// Tells whether a packet is one of a camera's own, which the RTSP library passes over, whatever its source and number.
+pub(super) fn is_private(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..] if first >> 6 == 2 && second & 0x7f == PRIVATE)
+}
+
 /// The source that a compound RTCP packet is of; nothing for what is none.
 pub(super) fn rtcp_source(bytes: &[u8]) -> Option<u32> {
     let (mut rest, mut source) = (bytes, None);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::breach::{Breach, LEAST_NAL, LEAST_PACKET, LEAST_UNIT, MAX_NALS, MAX_UNIT};
 use super::payload::{Fragment, is_message, units_begun};
-use super::rtp::{Rtp, rtcp_source};
+use super::rtp::{Rtp, is_private, rtcp_source};
 use super::scan::Scan;
 
 /// A source that was not heard for so long has given way to another.
@@ -20,6 +20,8 @@ pub(super) enum Unfit {
     Foreign,
     /// It is damaged.
     Damaged,
+    /// It is one of the camera's own, beside the video.
+    Private,
     /// It holds bytes that no NAL unit may hold.
     Forbidden,
     /// It is supplemental information that holds such bytes: no picture needs it.
@@ -76,6 +78,9 @@ impl Video {
         packet: &[u8],
         now: Instant,
     ) -> Result<Result<u16, Unfit>, Breach> {
+        if is_private(packet) {
+            return Ok(Err(Unfit::Private));
+        }
         let Some(rtp) = Rtp::parse(packet) else { return Ok(Err(Unfit::Damaged)) };
         if *self.source.get_or_insert(rtp.ssrc) == rtp.ssrc {
             self.heard = now;
