@@ -7,8 +7,8 @@ use crate::error::PortError;
 use crate::sqlite::Database;
 use crate::time::CaptureTime;
 
-/// Bodies read at a time: of a mebibyte each, at most.
-const BODIES_PER_PAGE: i64 = 64;
+/// Messages, and dead letters, whose bodies are read at a time: of a mebibyte each, at most.
+const BODIES_PER_PAGE: i64 = 32;
 
 /// A message that a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,36 +49,67 @@ impl QueueReader {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn visit(&self, mut show: impl FnMut(Held<'_>)) -> Result<(), PortError> {
-        let (mut live, mut dead) = (0, 0);
-        loop {
-            let before = (live, dead);
-            live = self.visit_table(Table::Messages, live, |body| show(Held::Live(body)))?;
-            dead = self.visit_table(Table::Dead, dead, |body| show(Held::Dead(body)))?;
-            // What moved behind one of the two places is seen in the next round.
-            if (live, dead) == before {
-                return Ok(());
-            }
-        }
+    pub fn visit(&self, show: impl FnMut(Held<'_>)) -> Result<(), PortError> {
+        self.visit_beside(|| {}, show)
     }
 
-    fn visit_table(
+    /// As [`visit`](Self::visit), calling `between` between the looks at messages and at dead letters.
+    fn visit_beside(
         &self,
-        table: Table,
-        mut after: i64,
-        mut show: impl FnMut(&str),
-    ) -> Result<i64, PortError> {
+        mut between: impl FnMut(),
+        mut show: impl FnMut(Held<'_>),
+    ) -> Result<(), PortError> {
+        let (mut live, mut dead) = (0, 0);
         loop {
-            let mut page = Vec::new();
+            let (mut messages, mut letters) = (Vec::new(), Vec::new());
+            // Of one moment, so that nothing moves from the one to the other unseen: what moves gets a later place.
             let last = self.database.read("read", |transaction| {
-                let keep = |body: &str| page.push(body.to_owned());
-                store::bodies_after(transaction, table, after, BODIES_PER_PAGE, keep)
+                let page = |table, after, bodies: &mut Vec<String>| {
+                    let keep = |body: &str| bodies.push(body.to_owned());
+                    store::bodies_after(transaction, table, after, BODIES_PER_PAGE, keep)
+                };
+                let live = page(Table::Messages, live, &mut messages)?;
+                between();
+                Ok((live, page(Table::Dead, dead, &mut letters)?))
             })?;
-            page.iter().for_each(|body| show(body));
-            match last {
-                Some(last) => after = last,
-                None => return Ok(after),
+            messages.iter().for_each(|body| show(Held::Live(body)));
+            letters.iter().for_each(|body| show(Held::Dead(body)));
+            if last == (None, None) {
+                return Ok(());
             }
+            (live, dead) = (last.0.unwrap_or(live), last.1.unwrap_or(dead));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: CaptureTime = CaptureTime(1_795_262_000_000_000);
+
+    /// A letter was replayed between the looks at the one table and the other, and nobody knew that its object is held.
+    #[test]
+    fn a_letter_that_is_replayed_while_the_queue_is_read_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shapes.sqlite");
+        let database = Database::open(&path, &FORMAT).unwrap();
+        let bury = |transaction: &rusqlite::Transaction<'_>| {
+            store::send(transaction, &["body".to_owned()], NOW)?;
+            store::set_aside(transaction, 1, "damaged", NOW)
+        };
+        database.write("bury", bury).unwrap();
+        let mut is_replayed = false;
+        let replay = || {
+            if !std::mem::replace(&mut is_replayed, true) {
+                assert!(database.write("replay", |tx| store::replay(tx, 1, NOW)).unwrap());
+            }
+        };
+        let mut shown = Vec::new();
+        let show = |held: Held<'_>| match held {
+            Held::Live(body) | Held::Dead(body) => shown.push(body.to_owned()),
+        };
+        QueueReader::open(&path).unwrap().visit_beside(replay, show).unwrap();
+        assert!(shown.iter().any(|body| body == "body"), "{shown:?}");
     }
 }
