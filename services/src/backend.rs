@@ -94,8 +94,9 @@ pub fn open_embedded<'a>(
     let folder = DataFolder::new(data);
     let bucket = FolderStore::open(folder.objects())?.into_bucket(EMBEDDED_BUCKET);
     let keeper = ObjectKeeper::new(&folder.objects(), options.keep_objects, clock.clone())?;
-    let (delivery, filer) =
-        BufferedDelivery::open_with_filer(&folder.table(), &options.delivery, &clock)?;
+    let DeliveryOptions { max_buffered_bytes, filing } = options.delivery.clone();
+    let delivery = BufferedDelivery::open(&folder.table(), max_buffered_bytes, clock.clone())?;
+    let filer = Filer::open_in(&folder, filing, clock.clone())?;
     let queues = open_queues(&folder, models, &options.queue, &clock)?;
     let ports = Ports {
         bucket,

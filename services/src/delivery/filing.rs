@@ -21,6 +21,7 @@ mod retention;
 mod sweep;
 mod tally;
 mod tend;
+mod waiting;
 mod work;
 
 use std::convert::Infallible;
@@ -35,6 +36,7 @@ use self::work::Work;
 use super::buffer::OpenHour;
 use super::lock::FilingLock;
 use crate::clock::Clock;
+use crate::data_folder::DataFolder;
 use crate::error::PortError;
 use crate::keep::Keep;
 use crate::retry::Backoff;
@@ -124,6 +126,20 @@ impl Filer {
     /// When the folder is not writable, or the buffer is damaged or something else.
     pub fn open(table: &Path, policy: FilingPolicy, clock: Clock) -> Result<Self, PortError> {
         Ok(Self { work: Arc::new(Work::open(table, policy, clock)?) })
+    }
+
+    /// A filer for the table of a data folder. What its queues name does not count as retired when its rows leave.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(
+        folder: &DataFolder,
+        policy: FilingPolicy,
+        clock: Clock,
+    ) -> Result<Self, PortError> {
+        let mut work = Work::open(&folder.table(), policy, clock)?;
+        work.queues = Some(folder.clone());
+        Ok(Self { work: Arc::new(work) })
     }
 
     /// Files what is due, and what a crash left half filed, and [tends](Self::tend) the files, while `work` delivers rows;

@@ -3,7 +3,7 @@
 //! Hours leave whole, oldest first, and never one that is under way or of which a row is buffered. Four steps, each
 //! durable before the next begins:
 //!
-//! 1. count: the frames whose only rows are in these hours,
+//! 1. count: the frames whose only rows are in these hours, and that no message names,
 //! 2. leave: one transaction adds them to what is retired, and the files leave,
 //! 3. copy: what is retired is written beside the buffer ([`retired`]),
 //! 4. [sweep](Work::sweep): the files are removed when nobody reads them.
@@ -25,15 +25,19 @@ use crate::error::PortError;
 use crate::keep::Keep;
 use crate::time::CaptureTime;
 
+/// How long an hour stays after its end, at least: messages whose rows came in its last moments are acknowledged by then.
+const SETTLED: Duration = Duration::from_secs(600);
 /// Hours leave together while their rows are not more than this.
 const STEP_ROWS: u64 = 1_000_000;
 
-/// Tells whether the oldest hour is due: its end is so long ago, or the table's files are more bytes, `held`, than are kept.
+/// Tells whether the oldest hour is due: its end is so long ago, or the table's files are more bytes, `held`, than are kept and
+/// it is [`SETTLED`].
 fn is_due(keep: Keep, hour: Hour, held: u64, now: CaptureTime) -> bool {
     let end = Hour(hour.0.saturating_add(1)).begin();
     let age = u64::try_from(now.0.saturating_sub(end.0)).ok().map(Duration::from_micros);
-    keep.age.is_some_and(|most| age.is_some_and(|age| age >= most))
-        || keep.bytes.is_some_and(|most| held > most)
+    let is_past = |most| age.is_some_and(|age| age >= most);
+    is_past(SETTLED)
+        && (keep.age.is_some_and(is_past) || keep.bytes.is_some_and(|most| held > most))
 }
 
 /// What left in one step.

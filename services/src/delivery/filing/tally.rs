@@ -2,7 +2,8 @@
 //!
 //! A frame that was delivered twice, or whose rows came on both sides of an hour's end, has rows in two hours: it counts
 //! with the last of them that leaves. So the frames in the table and those that are retired are as many after files left
-//! as before, each counted once.
+//! as before, each counted once. A frame that a message names, waiting or dead, counts as that and is not retired: it may be
+//! answered again.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -74,7 +75,7 @@ impl Share {
 }
 
 impl Work {
-    /// Counts the frames that have rows in what is due and in no other part of the table.
+    /// Counts the frames that have rows in what is due and in no other part of the table, and that no message names.
     pub(super) fn count(&self, due: &Due, stop: &CancellationToken) -> Result<Counted, PortError> {
         self.count_in_shares(due, due.rows.div_ceil(SHARE_ROWS), stop)
     }
@@ -130,6 +131,7 @@ impl Work {
                 Err(other) => return Err(other),
             }
         }
+        self.each_waiting(|of, seq| share.remove(of, seq)).map_err(Stop::Failed)?;
         let buffered = buffer::each_row(&self.database, |row| {
             let (stream, epoch, model) = (row.stream, row.epoch, row.model);
             share.remove(&FramesOf { stream, epoch, model }, row.seq);

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Filed, FilingPolicy};
 use crate::clock::Clock;
+use crate::data_folder::DataFolder;
 use crate::delivery::buffer::{self, Batch, Chunk, OpenHour};
 use crate::delivery::columns::{Hour, to_record_batch};
 use crate::delivery::list::{self, FiledPart, temporary};
@@ -38,6 +39,8 @@ pub(super) struct Work {
     pub(super) database: Database,
     pub(super) policy: FilingPolicy,
     pub(super) clock: Clock,
+    /// Where the queues lie whose messages name frames of the table.
+    pub(super) queues: Option<DataFolder>,
     pub(super) turns: Mutex<Turns>,
     /// Files that could not be read when they were to be put together with others, or to leave, and the hour in which that
     /// was: they are left alone until it is over.
@@ -68,6 +71,7 @@ impl Work {
             database,
             policy,
             clock,
+            queues: None,
             turns: Mutex::default(),
             unfit: Mutex::default(),
             has_looked: AtomicBool::default(),

@@ -7,11 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::MadeUpClock;
+use crate::data_folder::DataFolder;
 use crate::delivery::buffer::{self, buffer_path};
 use crate::delivery::filing::FilingPolicy;
 use crate::delivery::tests::{frame_ids, row};
 use crate::delivery::{ListedFile, gone, repair, snapshot};
 use crate::durable;
+use crate::queue::{DeadLetters as _, Queue as _, QueueOptions, SqliteQueue};
 
 const START: CaptureTime = CaptureTime(1_795_262_000_000_000);
 const AN_HOUR: Duration = Duration::from_secs(3_600);
@@ -391,6 +393,54 @@ async fn an_older_buffer_tells_what_was_put_together_from_what_left() {
     assert_eq!(snapshot(&buffer_path(table)).unwrap().gaps.len(), 2);
     assert_eq!(repair(table, clock.clock().now()).unwrap().taken_out, []);
     assert_eq!((answered(table), retired(table)), (21, 10));
+}
+
+/// A letter whose frames had rows made these dead and retired: as many losses of others were excused.
+#[tokio::test]
+async fn frames_that_a_message_names_are_not_retired() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = DataFolder::new(folder.path());
+    let table = folder.table();
+    let clock = MadeUpClock::at(START);
+    let policy = FilingPolicy { keep: DAY, ..FilingPolicy::default() };
+    let filer = crate::delivery::Filer::open_in(&folder, policy, clock.clock()).unwrap();
+    file(&filer.work, 0..10);
+    let message = |seqs: std::ops::Range<u64>| {
+        let entry = |seq| {
+            serde_json::json!({
+                "seq": seq, "media_time": 0, "captured_at": START, "clock": "arrival", "width": 4, "height": 4,
+                "format": "jpeg", "offset": 0, "len": 3,
+            })
+        };
+        let frames: Vec<_> = seqs.map(entry).collect();
+        let batch = serde_json::json!({
+            "v": 1, "stream": "gate", "epoch": 7, "model": "shapes", "frames": frames,
+            "payload": { "inline": "AAAA" }, "traceparent": "",
+        });
+        batch.to_string()
+    };
+    let path = folder.queue(&"shapes".parse().unwrap());
+    let queue = SqliteQueue::open(&path, QueueOptions::default(), clock.clock()).unwrap();
+    queue.send(&[message(0..3), message(3..5)]).await.unwrap();
+    let received = queue.receive(1, AN_HOUR, Duration::ZERO).await.unwrap();
+    queue.bury(&received[0].receipt, "one of its pictures is damaged").await.unwrap();
+    let damaged = folder.queue(&"faces".parse().unwrap());
+    fs::write(damaged, "no queue, but long enough to look like one".repeat(100)).unwrap();
+    clock.advance(AN_HOUR * 25);
+    assert_eq!(filer.tend().await.unwrap().retired, 1);
+    assert_eq!((answered(&table), retired(&table)), (0, 5), "5 more are dead or in flight");
+}
+
+#[test]
+fn an_hour_stays_while_messages_of_its_last_moments_may_be_under_way() {
+    let table = tempfile::tempdir().unwrap();
+    let clock = MadeUpClock::at(Hour::of(START).begin());
+    let work = work(table.path(), &clock, Keep { age: Some(Duration::ZERO), bytes: Some(0) });
+    file(&work, 0..1);
+    clock.advance(AN_HOUR + SETTLED - Duration::from_micros(1));
+    assert_eq!(retire(&work), 0);
+    clock.advance(Duration::from_micros(1));
+    assert_eq!(retire(&work), 1);
 }
 
 /// Has the system refuse to open a file of the table; gives where it is now.
