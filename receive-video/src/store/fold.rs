@@ -25,11 +25,11 @@ impl EpochTexts {
     }
 }
 
-/// Folds the accounts of all epochs but those that are kept into one, under the newest of theirs. Epochs that are not
-/// over, or of which a bundle is here, wait for their turn.
+/// Folds the accounts of all epochs but those that are kept into one, under the newest of theirs. An epoch that is not over
+/// waits for its turn, and those after it.
 pub(super) fn fold(tx: &Transaction<'_>, keep: Keep, now: CaptureTime) -> rusqlite::Result<()> {
     let epochs = epochs(tx)?;
-    let Some(newest) = newest_to_fold(&epochs, keep, now, first_needed(tx)?) else {
+    let Some(newest) = newest_to_fold(&epochs, keep, now, first_open(tx)?) else {
         return Ok(());
     };
     if epochs.iter().filter(|epoch| epoch.epoch <= newest).count() < 2 {
@@ -51,23 +51,22 @@ pub(super) fn fold(tx: &Transaction<'_>, keep: Keep, now: CaptureTime) -> rusqli
     Ok(())
 }
 
-/// The newest of the epochs (newest first) that are not kept apart; none from `needed` on is given.
-fn newest_to_fold(epochs: &[EpochTexts], keep: Keep, now: CaptureTime, needed: i64) -> Option<i64> {
+/// The newest of the epochs (newest first) that are not kept apart; none from `open` on is given.
+fn newest_to_fold(epochs: &[EpochTexts], keep: Keep, now: CaptureTime, open: i64) -> Option<i64> {
     let mut bytes = 0;
     let kept = |(number, epoch): &(usize, &EpochTexts)| {
         bytes += epoch.bytes;
         let is_kept = *number < MOST_EPOCHS
             && keep.age.is_none_or(|longest| epoch.age(now) <= longest)
             && keep.bytes.is_none_or(|most| bytes <= most);
-        is_kept || epoch.epoch >= needed
+        is_kept || epoch.epoch >= open
     };
     epochs.iter().enumerate().skip_while(kept).map(|(_, epoch)| epoch.epoch).next()
 }
 
-/// The first epoch that is not over, or of which a bundle is here.
-fn first_needed(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
-    let first = "SELECT min(epoch) FROM
-        (SELECT epoch FROM bundles UNION ALL SELECT epoch FROM accounts WHERE closed = 0)";
+/// The first epoch that is not over.
+fn first_open(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
+    let first = "SELECT min(epoch) FROM accounts WHERE closed = 0";
     let first: Option<i64> = tx.prepare_cached(first)?.query_row([], |row| row.get(0))?;
     Ok(first.unwrap_or(i64::MAX))
 }

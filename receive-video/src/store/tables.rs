@@ -223,6 +223,7 @@ pub(super) fn save_books(
     Ok(())
 }
 
+/// Counts frames as given up, in the account of their epoch, or in the sum that it is part of.
 pub(super) fn count_shed(
     tx: &Transaction<'_>,
     epoch: i64,
@@ -231,10 +232,12 @@ pub(super) fn count_shed(
     frames: i64,
 ) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO shed VALUES (?, ?, ?, ?)
+        "INSERT INTO shed VALUES (max(?1, coalesce(
+             (SELECT epoch FROM (SELECT epoch, closed FROM accounts ORDER BY epoch LIMIT 1) WHERE closed = ?5),
+             ?1)), ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET frames = frames + excluded.frames",
     )?
-    .execute((epoch, model, reason, frames))?;
+    .execute((epoch, model, reason, frames, FOLDED))?;
     Ok(())
 }
 

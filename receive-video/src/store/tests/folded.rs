@@ -136,20 +136,44 @@ fn accounts_of_old_epochs_are_folded_into_one_and_nothing_of_them_is_lost() {
     (1..=6).for_each(save);
     fixture.commit(&spool);
     (7..=1_020).for_each(save);
-    // What may still become of the bundle that is here belongs to its own epoch's account.
-    let accounts = audit(&fixture.path()).unwrap().accounts;
-    assert_eq!((accounts.len(), accounts[0].epoch, accounts[1].epoch), (1_015, Epoch(6), Epoch(7)));
-    assert!(accounts[0].folded && !accounts[1].folded);
-
-    let claimed = spool.claim(&model(), &[], 10).unwrap();
-    spool.claim(&model(), &[claimed[0].id], 10).unwrap();
     save(1_021);
-    let accounts = audit(&fixture.path()).unwrap().accounts;
-    let (old, kept) = accounts.split_first().unwrap();
+    let accounts = || audit(&fixture.path()).unwrap().accounts;
+    let all = accounts();
+    let (old, kept) = all.split_first().unwrap();
     assert_eq!((old.epoch, old.folded, old.closed), (Epoch(21), true, true));
     assert_eq!((old.account.received, old.account.taken), (210, 42));
     assert_eq!(old.account.skipped[reason::NOT_DUE], 168);
     assert_eq!(old.account.shed[shed::DISK_FULL], 1);
     assert_eq!(kept.len(), 1_000);
     assert!(kept.iter().all(|account| !account.folded && account.account.received == 10));
+}
+
+/// It kept all accounts apart from its epoch on, for as long as its queue was damaged.
+#[test]
+fn a_bundle_that_waits_for_ever_keeps_no_accounts_apart_and_is_counted_in_the_sum() {
+    let mut fixture = Fixture::new();
+    let spool = fixture.open(SpoolPolicy::Block);
+    fixture.commit(&spool);
+    fixture.commit(&spool);
+    let claimed = spool.claim(&model(), &[], 1).unwrap();
+    spool.save(Epoch(7), &[(&model(), &fixture.books)], true).unwrap();
+    (8..=1_507).for_each(|epoch| {
+        spool.save(Epoch(epoch), &[(&model(), &an_hour())], true).unwrap();
+    });
+    let accounts = || audit(&fixture.path()).unwrap().accounts;
+    assert_eq!(accounts().len(), 1_001);
+    let sum = || accounts().remove(0);
+    assert_eq!((sum().epoch, sum().account.taken), (Epoch(507), 2 + 2 * 500));
+    spool.refuse(claimed[0].id).unwrap();
+    spool.keep_only(&[]).unwrap();
+    assert_eq!(
+        sum().account.shed,
+        [(shed::REFUSED, 1), (shed::MODEL_REMOVED, 1)]
+            .map(|(reason, frames)| (reason.to_owned(), frames))
+            .into()
+    );
+    (1_508..=1_600).for_each(|epoch| {
+        spool.save(Epoch(epoch), &[(&model(), &an_hour())], true).unwrap();
+    });
+    assert_eq!((accounts().len(), sum().account.shed_total()), (1_001, 2));
 }
