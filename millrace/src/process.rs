@@ -66,8 +66,8 @@ impl Millrace {
         let config = Arc::new(config);
         let backend = backend::open(&config).await?;
         let view = View {
+            retention: receive_video::Retention::of(&backend, config.streams.keys()),
             config,
-            retention: receive_video::Retention::of(&backend),
             backend,
             received: receive_video::StatusBoard::default(),
             inferred: model_inference::status::StatusBoard::default(),

@@ -38,7 +38,8 @@ async fn receive(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(!config.streams.is_empty(), "no stream is defined");
     let service = Service::begin("receive-video", &config, Roles::RECEIVER)?.on_signals()?;
     let backend = backend::open(&config).await?;
-    let (board, retention) = (StatusBoard::default(), Retention::of(&backend));
+    let retention = Retention::of(&backend, config.streams.keys());
+    let board = StatusBoard::default();
     let parts: Vec<Arc<dyn telemetry::Part>> =
         vec![Arc::new(board.clone()), Arc::new(retention.clone())];
     let receiving = receive_video::run(&config, &backend.ports, board.clone(), service.shutdown());

@@ -3,6 +3,7 @@
 //! What is removed is nobody's any more: what spools, queues and dead letters name stays. They are asked in the
 //! direction in which a message goes, so that none is missed between two places.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use services::object_store::retention::{Held, ObjectKeeper, Swept};
 use services::queue::{Held as Message, QueueReader};
-use services::{DataFolder, ErrorKind, OpenBackend, PortError};
+use services::{DataFolder, ErrorKind, ModelName, OpenBackend, PortError, StreamId};
 use telemetry::metrics::{Page, value};
 use telemetry::{Part, State, Verdict};
 
@@ -26,7 +27,15 @@ const REST: u32 = 20;
 pub struct Retention {
     keeper: Option<ObjectKeeper>,
     folder: DataFolder,
+    configured: Configured,
     told: Arc<Mutex<Told>>,
+}
+
+/// What has a spool or a queue as long as this process runs.
+#[derive(Clone, Debug, Default)]
+struct Configured {
+    streams: BTreeSet<StreamId>,
+    models: BTreeSet<ModelName>,
 }
 
 /// What the passes did since the start, and what came of the last one.
@@ -38,10 +47,12 @@ struct Told {
 }
 
 impl Retention {
-    /// The retention of a backend's objects.
-    pub fn of(backend: &OpenBackend) -> Self {
+    /// The retention of a backend's objects, of which these streams put some there.
+    pub fn of<'a>(backend: &OpenBackend, streams: impl IntoIterator<Item = &'a StreamId>) -> Self {
         let (keeper, folder) = (backend.keeper.clone(), backend.folder.clone());
-        Self { keeper, folder, told: Arc::default() }
+        let models = backend.ports.queues.keys().cloned().collect();
+        let configured = Configured { streams: streams.into_iter().cloned().collect(), models };
+        Self { keeper, folder, configured, told: Arc::default() }
     }
 
     /// Removes what is to go, now and again while `work` is done.
@@ -57,8 +68,8 @@ impl Retention {
     async fn sweep_often(&self, keeper: &ObjectKeeper) -> Infallible {
         loop {
             let began = Instant::now();
-            let folder = self.folder.clone();
-            let swept = keeper.sweep(move || held(&folder)).await;
+            let (folder, configured) = (self.folder.clone(), self.configured.clone());
+            let swept = keeper.sweep(move || held(&folder, &configured)).await;
             self.tell(swept);
             tokio::time::sleep(PAUSE.max(began.elapsed() * REST)).await;
         }
@@ -160,36 +171,45 @@ impl Part for Retention {
     }
 }
 
-/// The objects that somebody may still ask for. Of a spool or queue that cannot be read nobody knows which it names: all
-/// of its stream's or model's are.
+/// The objects that somebody may still ask for. Of a spool or queue that cannot be read, or is missing while this process
+/// should have it, nobody knows which it names: all of its stream's or model's are.
 ///
 /// # Errors
 /// When it cannot be listed which spools and queues there are.
-fn held(folder: &DataFolder) -> Result<Held, PortError> {
+fn held(folder: &DataFolder, configured: &Configured) -> Result<Held, PortError> {
     let mut held = Held::default();
-    for stream in folder.streams()? {
+    // One that has no objects may have had no spool yet.
+    let stored =
+        |stream: &&StreamId| folder.objects().join("frames").join(stream.as_str()).exists();
+    let mut streams = BTreeSet::from_iter(folder.streams()?);
+    streams.extend(configured.streams.iter().filter(stored).cloned());
+    for stream in streams {
         let read = store::keys(&folder.spool(&stream), |key| held.hold(key));
-        if is_unknown(read) {
+        if is_unknown(read, configured.streams.contains(&stream)) {
             held.hold_stream(stream);
         }
     }
-    for model in folder.models()? {
+    let mut models = BTreeSet::from_iter(folder.models()?);
+    models.extend(configured.models.iter().cloned());
+    for model in models {
         let visit = |reader: QueueReader| {
             reader.visit(|message| match message {
                 Message::Live(body) | Message::Dead(body) => held.hold_named_by(body),
             })
         };
-        if is_unknown(QueueReader::open(folder.queue(&model)).and_then(visit)) {
+        let read = QueueReader::open(folder.queue(&model)).and_then(visit);
+        if is_unknown(read, configured.models.contains(&model)) {
             held.hold_model(model);
         }
     }
     Ok(held)
 }
 
-/// Tells whether a spool or queue could not be read, and says so; one that is gone since it was listed names nothing.
-fn is_unknown(read: Result<(), PortError>) -> bool {
+/// Tells whether a spool or queue could not be read, and says so; one that is gone since it was listed names nothing, unless
+/// it is one that this process should have.
+fn is_unknown(read: Result<(), PortError>, is_configured: bool) -> bool {
     match read {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
+        Err(error) if is_configured || error.kind() != ErrorKind::NotFound => {
             tracing::warn!(%error, "objects are kept that it may name");
             true
         }

@@ -49,15 +49,25 @@ impl Site {
     }
 
     async fn sweep(&self) -> Swept {
+        self.sweep_with(&[]).await
+    }
+
+    /// A pass of a process that receives these streams.
+    async fn sweep_with(&self, streams: &[StreamId]) -> Swept {
         let keeper = self.backend.keeper.clone().unwrap();
+        let retention = Retention::of(&self.backend, streams);
         let folder = self.backend.folder.clone();
-        keeper.sweep(move || held(&folder)).await.unwrap().unwrap()
+        keeper.sweep(move || held(&folder, &retention.configured)).await.unwrap().unwrap()
     }
 
     async fn keys(&self) -> Vec<String> {
         let list = self.backend.ports.bucket.store.list("", None, 99).await.unwrap();
         list.into_iter().map(|meta| meta.key).collect()
     }
+}
+
+fn stream(name: &str) -> StreamId {
+    StreamId::new(name).unwrap()
 }
 
 fn model(name: &str) -> ModelName {
@@ -114,10 +124,28 @@ async fn a_damaged_spool_or_queue_keeps_the_objects_of_its_stream_or_model_alone
     assert_eq!(site.keys().await, [of_model, of_stream]);
 }
 
+/// A file that was moved away for a moment was taken for one that names nothing.
+#[tokio::test]
+async fn a_queue_or_spool_that_is_missing_keeps_the_objects_of_its_model_or_stream() {
+    let site = Site::new();
+    let of_model = site.put("yard", 1, "faces").await;
+    let of_stream = site.put("gate", 1, "shapes").await;
+    site.put("yard", 2, "shapes").await;
+    let streams = [stream("gate"), stream("none")];
+    let queue = site.backend.folder.queue(&model("faces"));
+    let aside = queue.with_extension("aside");
+    fs::rename(&queue, &aside).unwrap();
+    assert_eq!(site.sweep_with(&streams).await.removed, 1);
+    assert_eq!(site.keys().await, [of_stream.clone(), of_model]);
+    fs::rename(&aside, &queue).unwrap();
+    assert_eq!(site.sweep_with(&streams).await.removed, 1);
+    assert_eq!(site.keys().await, [of_stream]);
+}
+
 #[tokio::test]
 async fn what_was_removed_and_what_is_left_is_told() {
     let site = Site::new();
-    let retention = Retention::of(&site.backend);
+    let retention = Retention::of(&site.backend, &[]);
     assert_eq!(retention.states(), []);
     site.put("gate", 1, "shapes").await;
     let held = site.put("gate", 2, "shapes").await;
@@ -144,7 +172,7 @@ async fn what_was_removed_and_what_is_left_is_told() {
 async fn a_pass_is_made_beside_the_work_and_the_work_s_end_ends_it() {
     let site = Site::new();
     site.put("gate", 1, "shapes").await;
-    let retention = Retention::of(&site.backend);
+    let retention = Retention::of(&site.backend, &[]);
     let until_removed = async {
         while retention.told().removed == 0 {
             tokio::task::yield_now().await;
