@@ -20,8 +20,14 @@ impl Books {
             Some(entry) => {
                 entry.is_closed || entry.last_taken.is_some_and(|last| media_time <= last)
             }
-            None => self.newest.get(&key.stream).is_none_or(|newest| key.epoch < *newest),
+            None => self.is_known(key),
         }
+    }
+
+    /// Tells whether there is an account of this epoch, or would have to be one: it began before the accounts were read.
+    fn is_known(&self, key: &Key) -> bool {
+        self.entries.contains_key(&self.accounted(key))
+            || self.newest.get(&key.stream).is_none_or(|newest| key.epoch < *newest)
     }
 
     /// Tells whether an epoch is one that the audit is about: it was under way in the range.
@@ -74,7 +80,10 @@ impl Books {
     pub fn equations(&self) -> Vec<Equation> {
         let placed =
             self.in_flight.0.keys().chain(self.dead.0.keys()).map(|key| self.accounted(key));
-        let keys = self.entries.keys().chain(self.answered.keys()).cloned().chain(placed);
+        // What was retired after the accounts were read is left out.
+        let retired = self.retired.keys().filter(|key| self.is_known(key));
+        let keys = self.entries.keys().chain(self.answered.keys()).chain(retired);
+        let keys = keys.cloned().chain(placed);
         let keys: BTreeSet<Key> = keys.filter(|key| self.concerns(key)).collect();
         let waiting = self.count(&self.in_flight, &Frames::default());
         let buried = self.count(&self.dead, &self.in_flight);
@@ -114,7 +123,9 @@ impl Books {
         let has_gap = self.gaps.iter().any(|gap| gap.place.concerns(key));
         let seen = answered.given + in_flight + account.shed_total() + dead;
         let most = self.retired.get(key).copied().unwrap_or(0);
-        let retired = account.taken.saturating_sub(seen).min(most);
+        let is_accounted = self.entries.contains_key(key);
+        let retired =
+            if is_accounted { account.taken.saturating_sub(seen).min(most) } else { most };
         Equation {
             stream: key.stream.clone(),
             epoch: key.epoch,

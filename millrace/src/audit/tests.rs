@@ -98,8 +98,43 @@ fn rows_that_left_with_their_time_excuse_as_many_frames_and_no_more() {
         assert_eq!((found.retired, found.closes), (retired, closes), "{most} retired");
     }
     let other = Key { stream: "yard".parse().unwrap(), ..key() };
+    books.newest = BTreeMap::from([(other.stream.clone(), Epoch(1))]);
     books.retired = BTreeMap::from([(other, 9)]);
-    assert!(!only(&books).closes, "of another stream, which has no equation by that");
+    assert!(!only(&books).closes, "of another stream, taken after the accounts were read");
+}
+
+/// A stream whose spool was lost after all of its rows had left was no stream at all.
+#[test]
+fn frames_that_left_with_their_time_are_asked_for_an_account() {
+    let mut books = Books { retired: BTreeMap::from([(key(), 9)]), ..Books::default() };
+    assert_eq!((only(&books).retired, only(&books).closes), (9, false));
+    books.newest = BTreeMap::from([(key().stream, Epoch(2))]);
+    assert!(!only(&books).closes);
+    let place = Place::Spool(key().stream);
+    books.gaps = vec![Gap { place, cause: "damaged".to_owned() }];
+    assert!(only(&books).has_gap);
+}
+
+/// A bundle that waited for ever kept the accounts apart, and the counts of what left were not.
+#[test]
+fn counts_of_many_epochs_that_are_one_belong_to_the_account_that_is_one() {
+    let of_epoch = |epoch| Key { epoch: Epoch(epoch), ..key() };
+    let mut books = Books::default();
+    let entry = |taken| {
+        let account = Account { received: taken, taken, ..Account::default() };
+        Entry { account, is_closed: true, ..Entry::default() }
+    };
+    books.entries.insert(of_epoch(2_000), entry(2 * 2_000));
+    books.folded.insert(key().stream, Epoch(2_000));
+    books.entries.extend((2_001..=3_000).map(|epoch| (of_epoch(epoch), entry(2))));
+    books.retire(&of_epoch(501), 2 * 501);
+    (502..=2_500).for_each(|epoch| books.retire(&of_epoch(epoch), 2));
+    for epoch in 2_501..=3_000 {
+        books.answered.insert(of_epoch(epoch), Answered { given: 2, errors: 0 });
+    }
+    let equations = books.equations();
+    assert_eq!(equations.len(), 1_001);
+    assert!(equations.iter().all(|equation| equation.closes));
 }
 
 #[test]
