@@ -213,7 +213,7 @@ async fn what_is_in_work_at_shutdown_is_given_back_when_it_takes_too_long() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_make_no_dead_letters_however_many() {
-    let site = Site::new();
+    let (site, _queue, _clock) = Site::fickle();
     site.submit_each(0..2).await;
     for _ in 0..=site.config.queue.max_receives {
         let (model, runs, _release) = stuck();
@@ -232,7 +232,7 @@ async fn stops_make_no_dead_letters_however_many() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_not_got_to_the_model_at_shutdown_is_given_back_at_once() {
-    let site = Site::new();
+    let (site, _queue, _clock) = Site::fickle();
     site.submit_each(0..3).await;
     let (model, runs, release) = stuck_after(1);
     let worker = site.start_with_drain(model, PATIENCE * 2);

@@ -36,6 +36,7 @@ macro_rules! queue_contract {
             a_lease_that_ran_out_gives_the_message_back,
             an_extended_lease_holds,
             a_released_message_comes_back_at_once,
+            a_released_lease_is_extended_no_more,
             an_acknowledged_message_never_comes_back,
             an_old_receipt_changes_nothing,
             each_entry_has_its_own_outcome,
@@ -113,6 +114,16 @@ pub async fn an_extended_lease_holds(queued: &dyn Queued) {
 pub async fn a_released_message_comes_back_at_once(queued: &dyn Queued) {
     send(queued, &["one"]).await;
     release(queued, receive_one(queued).await.receipt, None).await;
+    assert_eq!(receive_one(queued).await.receives, 2);
+}
+
+/// `release` is the end of its receipt, too: an extension that comes after it leases nothing for nobody.
+pub async fn a_released_lease_is_extended_no_more(queued: &dyn Queued) {
+    send(queued, &["one"]).await;
+    let receipt = receive_one(queued).await.receipt;
+    release(queued, receipt.clone(), None).await;
+    let extended = queued.queue().extend(std::slice::from_ref(&receipt), LONG * 9).await;
+    assert_eq!(kinds(extended), [Some(ErrorKind::NotFound)]);
     assert_eq!(receive_one(queued).await.receives, 2);
 }
 

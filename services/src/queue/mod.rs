@@ -8,10 +8,10 @@
 //! * A message received more than `max_receives` times goes to the dead letters instead, with a reason: the
 //!   reason of the `release` that ended the last receive allowed, if it gave one. Where no worker lived to tell,
 //!   an earlier reason may stand there.
-//! * `extend` sets the lease to end `lease` from now; `release` ends it now. Both, and `acknowledge`, need the
-//!   receipt of the *latest* receive: after the lease ran out and somebody else received the message, an old
-//!   receipt is answered with [`ErrorKind::NotFound`] and changes nothing. An adapter that cannot know whether
-//!   somebody did answers so as soon as the lease has run out.
+//! * `extend` sets the lease to end `lease` from now; `release` ends it now, and its receipt with it. Both, and
+//!   `acknowledge`, need the receipt of the *latest* receive, unreleased: after the lease ran out and somebody else
+//!   received the message, an old receipt is answered with [`ErrorKind::NotFound`] and changes nothing. An adapter
+//!   that cannot know whether somebody did answers so as soon as the lease has run out.
 //! * Batches give one outcome per entry, in the order of the entries. The outer `Err` means that no entry was
 //!   handled.
 //! * Limits are SQS's, checked before the call, also where the adapter could take more: [`MAX_BATCH_ENTRIES`],

@@ -1,7 +1,8 @@
 //! The tables of the embedded queue, and what is done to them. Each function is one step of a transaction.
 //!
-//! A message waits (`lease_end` is null) or is leased. Its lease is proven by its id and its count of receives: a
-//! later receive raises the count, so an older receipt matches nothing.
+//! A message waits (`lease_end` is null) or is leased. Its lease is proven by its id and its count of receives while
+//! `leased_at` is there: a later receive raises the count, and a release takes `leased_at` away, so an older receipt
+//! matches nothing. One whose lease has run out still does.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension as _, Transaction};
@@ -22,7 +23,7 @@ pub(super) static FORMAT: Format = Format {
             receives INTEGER NOT NULL DEFAULT 0,
             lease_end INTEGER,                    -- UTC microseconds; null: it waits
             reason TEXT,                          -- why a receive came to nothing, the last time it was said
-            leased_at INTEGER                     -- UTC microseconds; when the lease began, or was extended last
+            leased_at INTEGER                     -- UTC microseconds; when the lease began, or was extended last; null: released
         ) STRICT;
         CREATE INDEX waiting ON messages (id) WHERE lease_end IS NULL;
         CREATE INDEX leased ON messages (lease_end, leased_at) WHERE lease_end IS NOT NULL;
@@ -247,7 +248,7 @@ pub(super) fn bury(
     let buried = transaction
         .prepare_cached(
             "INSERT INTO dead (body, reason, receives, died_at)
-             SELECT body, ?, receives, ? FROM messages WHERE id = ? AND receives = ?",
+             SELECT body, ?, receives, ? FROM messages WHERE id = ? AND receives = ? AND leased_at IS NOT NULL",
         )?
         .execute((reason, now.0, lease.id, lease.receives))?;
     acknowledge(transaction, lease)?;
@@ -262,7 +263,7 @@ pub(super) fn extend(
 ) -> rusqlite::Result<bool> {
     let changed = transaction
         .prepare_cached(
-            "UPDATE messages SET leased_at = ?, lease_end = ? WHERE id = ? AND receives = ?",
+            "UPDATE messages SET leased_at = ?, lease_end = ? WHERE id = ? AND receives = ? AND leased_at IS NOT NULL",
         )?
         .execute((span.begin.0, span.end.0, lease.id, lease.receives))?;
     Ok(changed == 1)
@@ -271,7 +272,9 @@ pub(super) fn extend(
 /// Deletes a message; `false` when the lease is not the latest.
 pub(super) fn acknowledge(transaction: &Transaction<'_>, lease: Lease) -> rusqlite::Result<bool> {
     let changed = transaction
-        .prepare_cached("DELETE FROM messages WHERE id = ? AND receives = ?")?
+        .prepare_cached(
+            "DELETE FROM messages WHERE id = ? AND receives = ? AND leased_at IS NOT NULL",
+        )?
         .execute((lease.id, lease.receives))?;
     Ok(changed == 1)
 }
@@ -284,8 +287,8 @@ pub(super) fn release(
 ) -> rusqlite::Result<bool> {
     let changed = transaction
         .prepare_cached(
-            "UPDATE messages SET lease_end = NULL, reason = coalesce(?, reason)
-             WHERE id = ? AND receives = ?",
+            "UPDATE messages SET lease_end = NULL, leased_at = NULL, reason = coalesce(?, reason)
+             WHERE id = ? AND receives = ? AND leased_at IS NOT NULL",
         )?
         .execute((reason, lease.id, lease.receives))?;
     Ok(changed == 1)

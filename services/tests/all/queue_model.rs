@@ -98,10 +98,12 @@ impl Model {
         given
     }
 
-    /// The place of the message that a receipt is the latest proof of.
+    /// The place of the message that a receipt is the latest proof of, and was not released.
     fn leased(&self, receipt: usize) -> Option<usize> {
         let (_, body, receives) = &self.receipts[receipt];
-        let is_meant = |message: &Message| message.body == *body && message.receives == *receives;
+        let is_meant = |message: &Message| {
+            message.body == *body && message.receives == *receives && message.lease_end.is_some()
+        };
         self.messages.iter().position(|message| *receives > 0 && is_meant(message))
     }
 }
