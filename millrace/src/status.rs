@@ -40,15 +40,13 @@ pub fn combine(
     let mut streams: Vec<&StreamId> = received.keys().chain(answered).collect();
     streams.sort();
     streams.dedup();
-    let troubles: Vec<String> = inferred.iter().filter_map(model_trouble).collect();
-    streams.into_iter().map(|id| one(id, received.get(id), inferred, &troubles)).collect()
+    streams.into_iter().map(|id| one(id, received.get(id), inferred)).collect()
 }
 
 fn one(
     id: &StreamId,
     received: Option<&receive_video::StreamStatus>,
     inferred: &BTreeMap<ModelName, ModelStatus>,
-    troubles: &[String],
 ) -> StreamStatus {
     let mut status = StreamStatus { stream: id.to_string(), ..StreamStatus::default() };
     let mut latency = Latency::default();
@@ -68,7 +66,12 @@ fn one(
         status.taken = received.taken;
         status.queued = received.taken.saturating_sub(received.shed + answered);
     }
-    let words = received.map(words_of).into_iter().chain(troubles.iter().cloned());
+    let asked = |(name, model): &(&ModelName, &ModelStatus)| {
+        received.is_some_and(|received| received.accounts.contains_key(*name))
+            || model.streams.contains_key(id)
+    };
+    let troubles = inferred.iter().filter(asked).filter_map(model_trouble);
+    let words = received.map(words_of).into_iter().chain(troubles);
     status.state = words.chain(skew).collect::<Vec<_>>().join("; ");
     status
 }
@@ -213,6 +216,24 @@ mod tests {
             line.contains("the clock of its camera or receiver is 3.200 s or more ahead"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_stream_says_what_is_wrong_with_the_models_that_it_asks_and_with_no_other() {
+        let [eye, nose] = ["eye", "nose"].map(|name| ModelName::new(name).unwrap());
+        let [gate, yard] = ["gate", "yard"].map(|id| StreamId::new(id).unwrap());
+        let asks = |model: &ModelName| receive_video::StreamStatus {
+            accounts: BTreeMap::from([(model.clone(), services::Account::default())]),
+            ..receive_video::StreamStatus::default()
+        };
+        let received = BTreeMap::from([(gate, asks(&eye)), (yard, asks(&nose))]);
+        let state = ModelState::Failed("no such file".to_owned());
+        let failed = ModelStatus { state, ..ModelStatus::default() };
+        let models = BTreeMap::from([(eye, failed), (nose, ModelStatus::default())]);
+        let states: Vec<String> =
+            combine(&received, &models).into_iter().map(|stream| stream.state).collect();
+        assert!(states[0].ends_with("; model eye: no such file"), "{states:?}");
+        assert!(!states[1].contains("eye"), "{states:?}");
     }
 
     #[test]
