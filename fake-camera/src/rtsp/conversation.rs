@@ -137,7 +137,7 @@ impl Conversation {
         if request.version() != Version::V1_0 {
             return Err(StatusCode::RTSPVersionNotSupported);
         }
-        if request.header(&CSEQ).is_none() {
+        if number_of(request).is_none() {
             return Err(StatusCode::BadRequest);
         }
         let named = request.request_uri().and_then(mount_of);
@@ -292,8 +292,8 @@ impl Conversation {
 
     fn respond(&self, request: &Request<Vec<u8>>, status: StatusCode) -> ResponseBuilder {
         let mut builder = Response::builder(Version::V1_0, status).header(SERVER, "fake-camera");
-        if let Some(cseq) = request.header(&CSEQ) {
-            builder = builder.header(CSEQ, cseq.clone());
+        if let Some(number) = number_of(request) {
+            builder = builder.header(CSEQ, number.to_string());
         }
         if let Some(session) = &self.session {
             let timeout = SESSION_TIMEOUT.as_secs();
@@ -301,6 +301,11 @@ impl Conversation {
         }
         builder
     }
+}
+
+/// The number that the answer repeats (RFC 2326 §12.17: digits and nothing else).
+fn number_of(request: &Request<Vec<u8>>) -> Option<u32> {
+    request.header(&CSEQ)?.as_str().trim().parse().ok()
 }
 
 /// The camera a URL names: the first segment of its path.

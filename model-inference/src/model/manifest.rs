@@ -14,6 +14,11 @@ use crate::postprocess::Head;
 use crate::postprocess::ssd::{BoxFormat, BoxUnit};
 use crate::preprocess::{ColourOrder, Fit};
 
+/// Largest number that bytes are scaled by.
+const LARGEST_FACTOR: f32 = 1e9;
+/// Smallest number that they are divided by.
+const SMALLEST_DIVISOR: f32 = 1e-9;
+
 /// What a manifest says. Every key may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,16 +217,22 @@ fn fraction<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f32>, D::Error>
 }
 
 fn finite<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f32>, D::Error> {
-    checked(from, "a finite number", |value: &f32| value.is_finite())
+    checked(from, "a number within ±1e9", is_factor)
 }
 
 fn finite_each<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[f32; 3]>, D::Error> {
-    checked(from, "finite numbers", |values: &[f32; 3]| values.iter().all(|v| v.is_finite()))
+    checked(from, "numbers within ±1e9", |values: &[f32; 3]| values.iter().all(is_factor))
 }
 
 fn divisors<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[f32; 3]>, D::Error> {
-    let fits = |values: &[f32; 3]| values.iter().all(|v| v.is_finite() && *v != 0.0);
-    checked(from, "finite numbers to divide by", fits)
+    let fits =
+        |values: &[f32; 3]| values.iter().all(|v| is_factor(v) && v.abs() >= SMALLEST_DIVISOR);
+    checked(from, "numbers from 1e-9 to 1e9 to divide by", fits)
+}
+
+/// So that what is made of a byte by all of them is finite, too.
+fn is_factor(value: &f32) -> bool {
+    value.abs() <= LARGEST_FACTOR
 }
 
 fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<Option<usize>, D::Error> {
@@ -345,9 +356,11 @@ mod tests {
             ("head = ", &["line 1"]),
             ("thresholds = { score = 1.5 }", &["line 1", "score", "1.5 came, expected 0 to 1"]),
             ("top_k = 1\n[thresholds]\niou = nan", &["line 3", "iou", "NaN came"]),
-            ("scale = inf", &["line 1", "scale", "inf came, expected a finite number"]),
-            ("mean = [0.0, nan, 0.0]", &["line 1", "mean", "expected finite numbers"]),
-            ("\nstd = [1.0, 0.0, 1.0]", &["line 2", "std", "expected finite numbers to divide"]),
+            ("scale = inf", &["line 1", "scale", "inf came, expected a number within"]),
+            ("mean = [0.0, nan, 0.0]", &["line 1", "mean", "expected numbers within"]),
+            ("\nstd = [1.0, 0.0, 1.0]", &["line 2", "std", "expected numbers from 1e-9"]),
+            ("scale = 1e38", &["line 1", "scale", "expected a number within ±1e9"]),
+            ("std = [1.0, 0.5, 1e-40]", &["line 1", "std", "expected numbers from 1e-9"]),
             ("top_k = 0", &["line 1", "top_k", "0 came, expected at least 1"]),
         ];
         for (text, parts) in cases {

@@ -13,6 +13,9 @@ use serde::de::{self, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
+/// Most that a span may be: no key means a time that adding it to another one could break.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
 impl Span {
     /// The span of so many milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
@@ -25,25 +28,43 @@ impl Span {
     }
 }
 
-/// A text that is no duration.
+/// A text that is no duration of at most a hundred years.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a duration such as \"1.5s\" or \"500ms\"")]
-pub struct InvalidSpan;
+pub enum InvalidSpan {
+    /// It is none at all.
+    #[error("not a duration such as \"1.5s\" or \"500ms\"")]
+    Unreadable,
+    /// It is longer.
+    #[error("not a duration of at most 100 years")]
+    TooLong,
+}
 
 impl FromStr for Span {
     type Err = InvalidSpan;
 
     fn from_str(text: &str) -> Result<Self, InvalidSpan> {
         if let Ok(seconds) = text.trim().parse::<f64>() {
-            return Duration::try_from_secs_f64(seconds).map(Self).map_err(|_| InvalidSpan);
+            return of_seconds(seconds);
         }
         // A day has 24 hours, for no zone is meant.
         let signed = text
             .trim()
             .parse::<jiff::Span>()
             .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()));
-        Duration::try_from(signed.map_err(|_| InvalidSpan)?).map(Self).map_err(|_| InvalidSpan)
+        let signed = signed.map_err(|_| InvalidSpan::Unreadable)?;
+        bounded(Duration::try_from(signed).map_err(|_| InvalidSpan::Unreadable)?)
     }
+}
+
+fn of_seconds(seconds: f64) -> Result<Span, InvalidSpan> {
+    if seconds.is_finite() && seconds > LONGEST.as_secs_f64() {
+        return Err(InvalidSpan::TooLong);
+    }
+    bounded(Duration::try_from_secs_f64(seconds).map_err(|_| InvalidSpan::Unreadable)?)
+}
+
+fn bounded(duration: Duration) -> Result<Span, InvalidSpan> {
+    if duration <= LONGEST { Ok(Span(duration)) } else { Err(InvalidSpan::TooLong) }
 }
 
 impl fmt::Display for Span {
@@ -69,25 +90,41 @@ impl<'de> Deserialize<'de> for Span {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                text.parse().map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                text.parse().map_err(|error| refused(&error, de::Unexpected::Str(text), &self))
             }
 
             fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Span, E> {
-                let seconds = u64::try_from(seconds)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(seconds), &self))?;
-                Ok(Span(Duration::from_secs(seconds)))
+                let unexpected = de::Unexpected::Signed(seconds);
+                let seconds =
+                    u64::try_from(seconds).map_err(|_| E::invalid_value(unexpected, &self))?;
+                self.visit_u64(seconds)
             }
 
             fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Span, E> {
-                Ok(Span(Duration::from_secs(seconds)))
+                let unexpected = de::Unexpected::Unsigned(seconds);
+                bounded(Duration::from_secs(seconds))
+                    .map_err(|error| refused(&error, unexpected, &self))
             }
 
             fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Span, E> {
-                Duration::try_from_secs_f64(seconds)
-                    .map(Span)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Float(seconds), &self))
+                let unexpected = de::Unexpected::Float(seconds);
+                of_seconds(seconds).map_err(|error| refused(&error, unexpected, &self))
             }
         }
+
+        fn refused<E: de::Error>(
+            error: &InvalidSpan,
+            unexpected: de::Unexpected<'_>,
+            wanted: &SpanVisitor,
+        ) -> E {
+            match error {
+                InvalidSpan::Unreadable => E::invalid_value(unexpected, wanted),
+                InvalidSpan::TooLong => {
+                    E::invalid_value(unexpected, &"a duration of at most 100 years")
+                }
+            }
+        }
+
         deserializer.deserialize_any(SpanVisitor)
     }
 }
@@ -178,5 +215,23 @@ impl JsonSchema for Size {
             "type": ["string", "integer"],
             "minimum": 0
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_of_more_than_a_hundred_years_is_refused_as_too_long() {
+        for text in ["4644040730000721", "1e300", "36501d"] {
+            assert_eq!(text.parse::<Span>(), Err(InvalidSpan::TooLong), "{text}");
+        }
+        for text in ["inf", "nan", "-1", "-1s", "soon"] {
+            assert_eq!(text.parse::<Span>(), Err(InvalidSpan::Unreadable), "{text}");
+        }
+        assert_eq!("36500d".parse(), Ok(Span(LONGEST)));
+        let error = serde_json::from_str::<Span>("4644040730000721").unwrap_err().to_string();
+        assert!(error.contains("expected a duration of at most 100 years"), "{error}");
     }
 }

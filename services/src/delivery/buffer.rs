@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension as _, Transaction};
 
-use super::check_times;
+use super::check;
 use super::columns::Hour;
 use super::list::{self, FiledPart};
 use crate::error::{ErrorKind, PortError};
@@ -231,9 +231,9 @@ pub(super) fn each_row(
 ///
 /// # Errors
 /// Why it is none.
-pub(super) fn parse(body: &[u8]) -> Result<DetectionRow, String> {
+pub(crate) fn parse(body: &[u8]) -> Result<DetectionRow, String> {
     let row: DetectionRow = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    check_times(&row)?;
+    check(&row)?;
     Ok(row)
 }
 

@@ -36,6 +36,8 @@ use crate::message::DetectionRow;
 use crate::time::CaptureTime;
 
 pub use buffer::buffer_path;
+#[cfg(any(test, fuzzing))]
+pub(crate) use buffer::parse as parse_row;
 pub use columns::{Hour, arrow_schema, table_schema, to_record_batch};
 pub use filing::{Filed, Filer, FilingPolicy, Tended};
 pub use gone::{Gone, Loss, gone};
@@ -82,7 +84,7 @@ fn record(row: &DetectionRow) -> Result<String, PortError> {
         let attempt = format!("deliver row {} of frame {}", row.detection, row.frame_id);
         PortError::because(ErrorKind::Invalid, attempt, cause)
     };
-    check_times(row).map_err(refuse)?;
+    check(row).map_err(refuse)?;
     let json = serde_json::to_string(row).expect("a row has no map with keys that are not text");
     if json.len() > MAX_RECORD_BYTES {
         return Err(refuse(format!(
@@ -93,10 +95,16 @@ fn record(row: &DetectionRow) -> Result<String, PortError> {
     Ok(json)
 }
 
-/// Checks that the table holds a row's times.
-fn check_times(row: &DetectionRow) -> Result<(), String> {
+/// Checks that the table holds a row's times and numbers.
+fn check(row: &DetectionRow) -> Result<(), String> {
     time_text("captured_at", row.captured_at)?;
     time_text("inferred_at", row.inferred_at)?;
+    let DetectionRow { score, x, y, w, h, .. } = row;
+    for (column, number) in [("score", score), ("x", x), ("y", y), ("w", w), ("h", h)] {
+        if let Some(number) = number.filter(|number| !number.is_finite()) {
+            return Err(format!("{column} is {number}, expected a finite number"));
+        }
+    }
     Ok(())
 }
 

@@ -137,7 +137,7 @@ fn a_camera_for_tcp_only_refuses_udp() {
 }
 
 #[test]
-fn versions_and_missing_numbers_are_refused() {
+fn versions_and_numbers_that_are_none_are_refused() {
     let mut talk = Talk::new();
     let mut request = Request::builder(Method::Describe, Version::V2_0)
         .request_uri(Url::parse("rtsp://h/gate").unwrap())
@@ -149,6 +149,10 @@ fn versions_and_missing_numbers_are_refused() {
     };
     assert_eq!(status(&mut talk, &request), 505);
     request.set_version(Version::V1_0);
+    for number in ["2, ", "two", "-1", "99999999999"] {
+        request.insert_header(CSEQ, number);
+        assert_eq!(status(&mut talk, &request), 400, "{number:?}");
+    }
     request.remove_header(&CSEQ);
     assert_eq!(status(&mut talk, &request), 400);
 }

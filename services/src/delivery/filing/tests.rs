@@ -182,29 +182,33 @@ fn a_row_that_cannot_be_read_is_set_aside_and_those_behind_it_are_filed() {
     let work = work(table.path(), &clock);
     put(&work, 0..1);
     let beyond = DetectionRow { captured_at: CaptureTime(i64::MAX), ..row("gate", 8, 0) };
-    let bad = ["{".to_owned(), serde_json::to_string(&beyond).unwrap()];
+    let score = Some(0.0);
+    let endless = serde_json::to_string(&DetectionRow { score, ..row("gate", 9, 0) }).unwrap();
+    let endless = endless.replace("\"score\":0.0", "\"score\":1e200");
+    let bad = ["{".to_owned(), serde_json::to_string(&beyond).unwrap(), endless];
     buffer::insert(&work.database, &bad, clock.clock().now(), u64::MAX).unwrap();
     put(&work, 1..6);
     work.database
         .write("spoil", |transaction| {
-            let text = "UPDATE rows SET body = CAST(x'7bff' AS TEXT) WHERE id = 4";
+            let text = "UPDATE rows SET body = CAST(x'7bff' AS TEXT) WHERE id = 5";
             transaction.execute(text, ())
         })
         .unwrap();
     let snapshot = crate::delivery::snapshot(&buffer::buffer_path(table.path())).unwrap();
-    assert_eq!((snapshot.buffered.num_rows(), snapshot.gaps.len()), (5, 3));
+    assert_eq!((snapshot.buffered.num_rows(), snapshot.gaps.len()), (5, 4));
 
     assert_eq!(work.pass(|_, _| true).unwrap().rows, 5);
     assert_eq!(frame_ids(table.path()).len(), 5);
     let lost = || gone(&buffer::buffer_path(table.path())).unwrap().losses;
     let reasons: Vec<_> = lost().into_iter().map(|loss| loss.reason).collect();
-    assert_eq!(reasons.len(), 3);
+    assert_eq!(reasons.len(), 4);
+    assert_eq!(reasons[2], "score is inf, expected a finite number");
     assert!(reasons[1].ends_with("expected a year of four digits"), "{reasons:?}");
     // An hour of nothing else.
     clock.advance(Duration::from_secs(3_600));
     buffer::insert(&work.database, &bad[..1], clock.clock().now(), u64::MAX).unwrap();
     assert_eq!(work.pass(|_, _| true).unwrap(), Filed::default());
-    assert_eq!(lost().len(), 4);
+    assert_eq!(lost().len(), 5);
 }
 
 #[test]
