@@ -8,7 +8,7 @@ use media::FrameRate;
 use media::scene::SceneConfig;
 use percent_encoding::percent_decode_str;
 use services::MediaTime;
-use services::config::{StreamConfig, Transport, masked};
+use services::config::{StreamConfig, TORN_PASSWORD, Transport, masked, torn};
 use url::Url;
 
 use super::error::SourceError;
@@ -66,22 +66,27 @@ impl fmt::Debug for RtspAddress {
 }
 
 impl RtspAddress {
-    /// The URL without its query, in which many cameras want their password, and without passwords in its path.
+    /// The URL without its fragment, and without its query, in which many cameras want their password, and without passwords in its path.
     fn shown_url(&self) -> Url {
         let mut url = self.url.clone();
         if url.query().is_some() {
             url.set_query(Some("***"));
         }
         url.set_path(&masked(self.url.path()));
+        url.set_fragment(None);
         url
     }
 
     /// A text that may repeat the URL, without what [`shown_url`](Self::shown_url) leaves out.
     pub(crate) fn hidden_in(&self, text: &str) -> String {
-        match self.url.query() {
-            Some(query) => masked(&text.replace(&format!("?{query}"), "?***")),
-            None => masked(text),
+        let mut text = text.to_owned();
+        if let Some(fragment) = self.url.fragment() {
+            text = text.replace(&format!("#{fragment}"), "");
         }
+        if let Some(query) = self.url.query() {
+            text = text.replace(&format!("?{query}"), "?***");
+        }
+        masked(&text)
     }
 }
 
@@ -127,6 +132,9 @@ impl fmt::Display for Address {
 
 fn rtsp(text: &str, stream: &StreamConfig) -> Result<RtspAddress, SourceError> {
     let bad = |why: &str| SourceError::hopeless(format!("its url cannot be read: {why}"));
+    if torn(text) {
+        return Err(bad(&format!("it {TORN_PASSWORD}")));
+    }
     let mut url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
     if !matches!(url.scheme(), "rtsp" | "rtsps") {
         let found = url.scheme();
@@ -224,6 +232,25 @@ mod tests {
         let shown = "rtsp://10.0.0.9/user=me_Password=***/pwd=***/live";
         assert_eq!(address.to_string(), shown);
         assert!(format!("{address:?}").contains(shown), "{address:?}");
+    }
+
+    #[test]
+    fn a_password_that_a_url_cannot_hold_is_refused_and_not_shown() {
+        for url in
+            ["rtsp://admin:2024/hunter2@10.0.0.9/live", "rtsp://admin:2024#hunter2@10.0.0.9/live"]
+        {
+            let error = Address::of(&stream(url)).unwrap_err().to_string();
+            assert!(error.contains("%2F") && error.contains("%40"), "{error}");
+            assert!(!error.contains("2024") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_not_shown() {
+        let text = "rtsp://10.0.0.9/live#hunter2";
+        let Address::Rtsp(rtsp) = Address::of(&stream(text)).unwrap() else { panic!("{text}") };
+        assert_eq!(rtsp.shown_url().as_str(), "rtsp://10.0.0.9/live");
+        assert_eq!(rtsp.hidden_in("no rtsp://10.0.0.9/live#hunter2"), "no rtsp://10.0.0.9/live");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::schema::{
     QueueConfig, ReceiveConfig, RetentionConfig, SampleConfig, StreamConfig, TelemetryConfig,
     Transport,
 };
+use super::torn::{TORN_PASSWORD, holds_torn_password, parts};
 use super::value::Span;
 use crate::delivery::MAX_BATCH_BYTES;
 use crate::id::{ModelName, StreamId};
@@ -205,13 +206,10 @@ fn check_url(stream: &StreamConfig, at: &Key) -> Checked {
     match stream.url.split_once(':') {
         Some(("rtsp" | "rtsps", rest)) => {
             let Some(rest) = rest.strip_prefix("//") else { return no_url("has no \"//\"") };
-            let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            let (authority, rest) = parts(rest);
             let host = authority.rsplit('@').next().unwrap_or_default();
             if holds_torn_password(authority, rest) {
-                return refuse(
-                    "seems to hold a password with '/', '?' or '#' in it: write them as %2F, %3F and %23 and '@' as %40, \
-                     or take the keys \"username\" and \"password\"",
-                );
+                return refuse(TORN_PASSWORD);
             }
             if host.is_empty() || host.starts_with(':') {
                 return no_url("names no host");
@@ -229,16 +227,6 @@ fn check_url(stream: &StreamConfig, at: &Key) -> Checked {
         }
         _ => no_url("is no URL"),
     }
-}
-
-/// Tells whether the authority of a URL ends within a password: there is an '@' behind it, and what is taken for the host
-/// has a user before it, or no number for its port.
-fn holds_torn_password(authority: &str, rest: &str) -> bool {
-    // The colons of an IPv6 address stand in brackets.
-    let name = authority.rsplit(']').next().unwrap_or_default();
-    let port = name.rsplit_once(':').map(|(_, port)| port);
-    let is_host = !authority.contains('@') && port.is_none_or(|port| port.parse::<u16>().is_ok());
-    rest.contains('@') && !is_host
 }
 
 fn check_model(model: &ModelConfig, at: &Key) -> Checked {

@@ -17,6 +17,7 @@ mod mask;
 mod schema;
 mod service_links;
 mod survey;
+mod torn;
 mod tree;
 mod twice;
 mod value;
@@ -38,4 +39,5 @@ pub use schema::{
     StreamConfig, TelemetryConfig, Transport,
 };
 pub use survey::{Survey, survey};
+pub use torn::{TORN_PASSWORD, torn};
 pub use value::{InvalidSpan, Size, Span};
