@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_config::{ConfigLoader, SdkConfig};
 use aws_sdk_sqs::Client;
 use services::config::Config;
+use services::retry::Backoff;
 use services::{DataFolder, ErrorKind, ModelName, OpenBackend, PortError, Ports, WorkQueue};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -57,7 +58,7 @@ async fn open_permitted(
     patience: Duration,
 ) -> Result<Ports, PortError> {
     let patient_until = Instant::now() + patience;
-    let mut pause = SHORTEST_PAUSE;
+    let mut backoff = Backoff::new(SHORTEST_PAUSE, LONGEST_PERMISSION_PAUSE);
     loop {
         let problems = match open_ports(sdk, config, Instant::now() + START_TIMEOUT).await {
             Ok(ports) => return Ok(ports),
@@ -66,7 +67,8 @@ async fn open_permitted(
         let may_come = problems.iter().all(is_not_permitted);
         let left = patient_until.saturating_duration_since(Instant::now());
         let error = all_in_one(problems);
-        if !may_come || left < pause {
+        let wait = backoff.wait(rand::random());
+        if !may_come || left < wait {
             return Err(error);
         }
         tracing::warn!(
@@ -74,14 +76,8 @@ async fn open_permitted(
             patience_s = left.as_secs(),
             "not permitted, asked again: a new role or policy may not be known everywhere yet"
         );
-        pause_about(pause).await;
-        pause = (pause * 2).min(LONGEST_PERMISSION_PAUSE);
+        tokio::time::sleep(wait).await;
     }
-}
-
-/// Waits: programs that start together shall not ask together again.
-async fn pause_about(pause: Duration) {
-    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
 }
 
 /// Loads the SDK's configuration; where environment and profile name no region, that asks the machine's metadata.
@@ -187,14 +183,15 @@ async fn open_patiently<T, F: Future<Output = Result<T, PortError>>>(
     opening: impl Fn() -> F,
 ) -> Result<T, PortError> {
     let patient_until = Instant::now() + START_PATIENCE;
-    let mut pause = SHORTEST_PAUSE;
+    let mut backoff = Backoff::new(SHORTEST_PAUSE, LONGEST_PAUSE);
     loop {
-        match opening().await {
-            Err(error) if error.is_retryable() && Instant::now() + pause < patient_until => {}
+        let opened = opening().await;
+        let wait = backoff.wait(rand::random());
+        match opened {
+            Err(error) if error.is_retryable() && Instant::now() + wait < patient_until => {}
             opened => return opened,
         }
-        pause_about(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(wait).await;
     }
 }
 

@@ -23,6 +23,7 @@ use aws_sdk_sqs::types::Message;
 use services::feed::{BroadcastFeed, ResultFeed, Subscription};
 use services::message::MAX_REPLY_TO_BYTES;
 use services::queue::{MAX_BATCH_ENTRIES, Receipt};
+use services::retry::Backoff;
 use services::{Clock, ErrorKind, FrameResult, PortError};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -122,17 +123,16 @@ async fn read(queue: Calls, local: BroadcastFeed, since: i64) {
         wait_seconds: POLL_SECONDS,
         attempt: None,
     };
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         match queue.poll(poll).await {
             Ok(messages) => {
-                pause = FIRST_PAUSE;
+                backoff.reset();
                 hand_on(&queue, &local, &messages, since).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "no results are seen for the moment, trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                backoff.pause().await;
             }
         }
     }

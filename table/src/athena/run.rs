@@ -9,6 +9,7 @@ use aws_sdk_athena::operation::start_query_execution::StartQueryExecutionError;
 use aws_sdk_athena::types::{
     QueryExecution, QueryExecutionContext, QueryExecutionState, ResultConfiguration, StatementType,
 };
+use services::retry::Backoff;
 use services::{ErrorKind, PortError};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -229,13 +230,13 @@ fn away(attempt: String, cause: &str) -> QueryError {
 
 /// How long calls are made again while Athena is away or busy: the query goes on there all the same.
 struct Patience {
-    wait: Duration,
+    backoff: Backoff,
     left: u32,
 }
 
 impl Patience {
     fn new() -> Self {
-        Self { wait: FIRST_WAIT, left: ATTEMPTS - 1 }
+        Self { backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT), left: ATTEMPTS - 1 }
     }
 
     /// Waits before a further try; gives the error back when it will not pass, or not soon.
@@ -244,8 +245,7 @@ impl Patience {
             return Err(error);
         }
         self.left -= 1;
-        sleep(self.wait).await;
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.backoff.pause().await;
         Ok(())
     }
 }
