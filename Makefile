@@ -59,6 +59,7 @@ lint-text: $(LINT_TOOLS)/ready
 	$(LINT_TOOLS)/bin/ruff format --check .
 	$(LINT_TOOLS)/bin/shellcheck $$(git grep -lE '^#!.*bash')
 	python3 tools/check_dependencies.py
+	python3 tools/check_names.py
 
 lint-infra: ## check Terraform, images, composition, Kubernetes manifests, shell scripts
 	terraform/check
