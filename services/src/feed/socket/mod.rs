@@ -6,8 +6,8 @@
 //!
 //! What goes over a socket is a result's JSON after its length in bytes, in four bytes, the highest first.
 
-mod links;
-mod listener;
+mod inlet;
+mod outlets;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use super::{BroadcastFeed, ResultFeed, Subscription};
 use crate::error::PortError;
 use crate::result::FrameResult;
-use links::Outgoing;
-use listener::Listener;
+use inlet::Inlet;
+use outlets::Outlets;
 
 /// How the names of sockets end.
 const SUFFIX: &str = ".sock";
@@ -33,9 +33,9 @@ pub struct SocketFeed {
     local: BroadcastFeed,
     lost: Arc<AtomicU64>,
     /// Runs from the first result on.
-    outgoing: OnceLock<Outgoing>,
+    outlets: OnceLock<Outlets>,
     /// Runs from the first subscription on.
-    listener: Mutex<Option<Listener>>,
+    inlet: Mutex<Option<Inlet>>,
 }
 
 impl SocketFeed {
@@ -47,8 +47,8 @@ impl SocketFeed {
             name: format!("{:08x}{SUFFIX}", rand::random::<u32>()),
             local: BroadcastFeed::new(capacity),
             lost: Arc::default(),
-            outgoing: OnceLock::new(),
-            listener: Mutex::default(),
+            outlets: OnceLock::new(),
+            inlet: Mutex::default(),
         }
     }
 }
@@ -57,8 +57,8 @@ impl SocketFeed {
 impl ResultFeed for SocketFeed {
     fn publish(&self, result: Arc<FrameResult>, _: Option<&str>) -> Result<(), PortError> {
         self.local.publish(Arc::clone(&result), None)?;
-        let start = || Outgoing::start(self.folder.clone(), self.name.clone(), &self.lost);
-        self.outgoing.get_or_init(start).put(result)
+        let start = || Outlets::start(self.folder.clone(), self.name.clone(), &self.lost);
+        self.outlets.get_or_init(start).put(result)
     }
 
     fn lost(&self) -> u64 {
@@ -69,9 +69,9 @@ impl ResultFeed for SocketFeed {
     /// When no socket can be made; its path is named.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, PortError> {
         let subscription = self.local.subscribe().await?;
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if listener.is_none() {
-            *listener = Some(Listener::start(&self.folder, &self.name, self.local.clone())?);
+        let mut inlet = self.inlet.lock().unwrap_or_else(PoisonError::into_inner);
+        if inlet.is_none() {
+            *inlet = Some(Inlet::start(&self.folder, &self.name, self.local.clone())?);
         }
         Ok(subscription)
     }

@@ -1,4 +1,4 @@
-//! The end at which results go out: a link to each process that listens, with a bound of its own, so that one that does
+//! The end at which results go out: an outlet to each process that listens, with a bound of its own, so that one that does
 //! not read holds up neither the publisher nor another.
 
 use std::collections::HashMap;
@@ -20,9 +20,9 @@ use crate::error::{ErrorKind, PortError};
 use crate::result::FrameResult;
 use crate::sqlite::blocking;
 
-/// Most results that wait for the links, and for each of them.
+/// Most results that wait, and for each outlet.
 const MAX_RESULTS: usize = 1_024;
-/// Most bytes of them that wait for one link.
+/// Most bytes of them that wait for one outlet.
 const MAX_BYTES: usize = 4 << 20;
 /// Results that are sent after one look at who listens.
 const PAGE: usize = 64;
@@ -31,18 +31,18 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The way out of this process.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct Outlets {
     results: mpsc::Sender<Arc<FrameResult>>,
     lost: Arc<AtomicU64>,
     _sending: AbortOnDropHandle<()>,
 }
 
-impl Outgoing {
+impl Outlets {
     /// Begins to send to all that listen in `folder` but to the one of the name `own`; `lost` counts what is dropped.
     pub(super) fn start(folder: PathBuf, own: String, lost: &Arc<AtomicU64>) -> Self {
         let (results, queue) = mpsc::channel(MAX_RESULTS);
-        let links = Links { folder, own, by_name: HashMap::new(), lost: Arc::clone(lost) };
-        let sending = AbortOnDropHandle::new(tokio::spawn(links.send(queue)));
+        let peers = Peers { folder, own, by_name: HashMap::new(), lost: Arc::clone(lost) };
+        let sending = AbortOnDropHandle::new(tokio::spawn(peers.send(queue)));
         Self { results, lost: Arc::clone(lost), _sending: sending }
     }
 
@@ -61,14 +61,14 @@ impl Outgoing {
 
 /// The processes that listen, by the names of their sockets.
 #[derive(Debug)]
-struct Links {
+struct Peers {
     folder: PathBuf,
     own: String,
-    by_name: HashMap<OsString, Link>,
+    by_name: HashMap<OsString, Outlet>,
     lost: Arc<AtomicU64>,
 }
 
-impl Links {
+impl Peers {
     async fn send(mut self, mut results: mpsc::Receiver<Arc<FrameResult>>) {
         let mut page = Vec::new();
         while results.recv_many(&mut page, PAGE).await > 0 {
@@ -100,15 +100,15 @@ impl Links {
                 Vec::new()
             }
         };
-        self.by_name.retain(|name, link| names.contains(name) && !link.is_to_be_tried_again());
+        self.by_name.retain(|name, outlet| names.contains(name) && !outlet.is_to_be_tried_again());
         for name in names.into_iter().filter(|name| *name != *self.own) {
             let path = self.folder.join(&name);
-            self.by_name.entry(name).or_insert_with(|| Link::start(path));
+            self.by_name.entry(name).or_insert_with(|| Outlet::start(path));
         }
     }
 
     fn send_one(&self, bytes: &Bytes) {
-        let refused = self.by_name.values().filter(|link| !link.put(bytes)).count();
+        let refused = self.by_name.values().filter(|outlet| !outlet.put(bytes)).count();
         self.lost.fetch_add(refused as u64, Ordering::Relaxed);
     }
 }
@@ -140,14 +140,14 @@ fn framed(body: &str) -> Bytes {
 
 /// The way to one process.
 #[derive(Debug)]
-struct Link {
+struct Outlet {
     since: Instant,
     results: mpsc::Sender<(Bytes, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
     _writing: AbortOnDropHandle<()>,
 }
 
-impl Link {
+impl Outlet {
     fn start(path: PathBuf) -> Self {
         let (results, queue) = mpsc::channel(MAX_RESULTS);
         let writing = async move {

@@ -26,12 +26,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes results in until it is dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct Inlet {
     path: PathBuf,
     _accepting: AbortOnDropHandle<()>,
 }
 
-impl Listener {
+impl Inlet {
     /// Listens at `folder`/`name`.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Inlet {
     fn drop(&mut self) {
         // One that cannot be removed is, by the first publisher that finds nobody behind it.
         let _ = fs::remove_file(&self.path);
