@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use model_inference::status::ModelState;
+use model_inference::status::{ModelState, StreamCounts};
 use services::config::Config;
 use services::descriptors::Roles;
 use services::stop::DRAIN;
@@ -230,7 +230,7 @@ impl View {
         answered_once
             && received.iter().all(|(id, stream)| {
                 let counts = inferred.values().filter_map(|model| model.streams.get(id));
-                let answered: u64 = counts.map(|counts| counts.inferred + counts.errors).sum();
+                let answered: u64 = counts.map(StreamCounts::ended).sum();
                 stream.taken == stream.shed + answered
             })
     }

@@ -54,7 +54,7 @@ fn one(
     for counts in inferred.values().filter_map(|model| model.streams.get(id)) {
         status.inferred += counts.inferred;
         status.rows += counts.rows;
-        answered += counts.inferred + counts.errors;
+        answered += counts.ended();
         latency.merge(&counts.latency);
     }
     let skews = inferred.values().filter_map(|model| model.streams.get(id)?.skew);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use services::feed::ResultFeed;
+use services::message::STALE;
 use services::{CaptureTime, FrameBatch, FrameEntry, FrameResult, Status};
 
-use crate::rows::{Answer, DEADLINE};
+use crate::rows::Answer;
 
 /// Publishes a frame's answer where its message asked for it. What finds no room is the feed's to count.
 pub(crate) fn publish(
@@ -31,7 +32,7 @@ fn result(
         Answer::Found(found) if found.is_empty() => (Status::None, None, Vec::new()),
         Answer::Found(found) => (Status::Ok, None, found.clone()),
         Answer::Failed(reason) => (Status::Error, Some(reason.clone()), Vec::new()),
-        Answer::Late => (Status::Error, Some(DEADLINE.to_owned()), Vec::new()),
+        Answer::Stale => (Status::Error, Some(STALE.to_owned()), Vec::new()),
     };
     FrameResult {
         v: FrameResult::VERSION,

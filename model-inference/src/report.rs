@@ -45,7 +45,16 @@ fn write_frames(page: &mut Page<'_>, models: &Models) -> fmt::Result {
         "Frames whose rows were accepted, those that failed included",
         each(|counts| counts.inferred + counts.errors),
     )?;
-    page.counter("errors", "Frames with an error row", each(|counts| counts.errors))?;
+    page.counter(
+        "stale",
+        "Frames shed by a worker, older than `fresh` when their turn came",
+        each(|counts| counts.stale),
+    )?;
+    page.counter(
+        "errors",
+        "Frames with an error row, but for those that were shed",
+        each(|counts| counts.errors),
+    )?;
     page.counter("rows", "Rows that were accepted", each(|counts| counts.rows))?;
     page.histogram(
         "latency_seconds",

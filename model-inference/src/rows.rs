@@ -1,6 +1,6 @@
 //! Rows of answers: one for each detection, or one that says that there is none, or why not.
 
-use services::message::ObjectRef;
+use services::message::{ObjectRef, STALE};
 use services::{CaptureTime, DetectionRow, FrameBatch, FrameEntry, Payload, Status};
 
 use crate::model::Detection;
@@ -13,7 +13,7 @@ pub(crate) enum Answer {
     /// The run came to nothing; trying again may help.
     Failed(String),
     /// Nobody wants the answer any more.
-    Late,
+    Stale,
 }
 
 impl Answer {
@@ -22,9 +22,6 @@ impl Answer {
         !matches!(self, Self::Failed(_))
     }
 }
-
-/// The reason of the rows of frames whose deadline passed.
-pub(crate) const DEADLINE: &str = "deadline";
 
 /// What all rows of a batch have in common.
 #[derive(Debug)]
@@ -50,7 +47,7 @@ impl RowMaker<'_> {
         };
         match answer {
             Answer::Failed(reason) => failed(reason),
-            Answer::Late => failed(DEADLINE),
+            Answer::Stale => failed(STALE),
             Answer::Found(detections) if detections.is_empty() => vec![empty(Status::None)],
             Answer::Found(detections) => {
                 let row = |(index, found)| with_detection(empty(Status::Ok), index, found);
@@ -189,7 +186,7 @@ pub(crate) mod tests {
             (row.status, row.reason.as_deref()),
             (Status::Error, Some("decode jpeg: damaged"))
         );
-        let [row] = rows(&Answer::Late).try_into().unwrap();
-        assert_eq!((row.status, row.reason.as_deref()), (Status::Error, Some("deadline")));
+        let [row] = rows(&Answer::Stale).try_into().unwrap();
+        assert_eq!((row.status, row.reason.as_deref()), (Status::Error, Some("stale")));
     }
 }

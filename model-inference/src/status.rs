@@ -73,8 +73,10 @@ pub enum ModelState {
 pub struct StreamCounts {
     /// Frames with an answer (also `none`) whose rows were accepted.
     pub inferred: u64,
-    /// Frames with an `error` row that was accepted.
+    /// Frames with an `error` row that was accepted, but for those that were shed.
     pub errors: u64,
+    /// Frames that were shed: nobody wanted the answer any more when their turn came.
+    pub stale: u64,
     /// Rows that were accepted.
     pub rows: u64,
     /// Capture to answer of the last frames.
@@ -110,6 +112,11 @@ impl fmt::Display for Skew {
 }
 
 impl StreamCounts {
+    /// Frames whose rows were accepted, whatever these say.
+    pub fn ended(&self) -> u64 {
+        self.inferred + self.errors + self.stale
+    }
+
     /// Takes in how long after its capture a frame was answered, in milliseconds. Gives the skew when that is below 0
     /// for the first time.
     ///

@@ -58,12 +58,23 @@ pub(crate) struct Bundle {
     pub(crate) last_taken: MediaTime,
     /// When its first run came.
     pub(crate) opened: Instant,
+    /// When its last run came.
+    pub(crate) newest: Instant,
 }
 
 impl Bundle {
     /// Bytes of its object.
     pub(crate) fn payload(&self) -> u64 {
         self.object.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64)
+    }
+
+    /// The deadline of answers that nobody wants `fresh` after its last run came, if it is `now` by this machine's clock.
+    /// What a camera's clock says has no part in it.
+    pub(crate) fn deadline(&self, fresh: Duration, now: (CaptureTime, Instant)) -> CaptureTime {
+        let (CaptureTime(time), instant) = now;
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let waited = micros(instant.saturating_duration_since(self.newest));
+        CaptureTime(time.saturating_sub(waited).saturating_add(micros(fresh)))
     }
 }
 
@@ -81,6 +92,7 @@ pub(crate) struct Bundler {
 #[derive(Debug)]
 struct Open {
     since: Instant,
+    newest: Instant,
     runs: u64,
     entries: Vec<FrameEntry>,
     offsets: BTreeMap<Seq, u64>,
@@ -107,7 +119,7 @@ impl Bundler {
             closed.extend(self.close());
         }
         let open = self.open.get_or_insert_with(|| Open::new(now));
-        open.add(run);
+        open.add(run, now);
         if open.runs >= self.max_runs {
             closed.extend(self.close());
         }
@@ -138,7 +150,7 @@ impl Bundler {
 
     fn bundle(&self, open: Open) -> Bundle {
         let last_taken = open.entries.last().map_or(MediaTime(0), |entry| entry.media_time);
-        let (runs, opened) = (open.runs, open.since);
+        let (runs, opened, newest) = (open.runs, open.since, open.newest);
         let (payload, object) = if self.goes_inline(open.payload.len(), open.entries.len()) {
             (Payload::inline(&open.payload), None)
         } else {
@@ -160,7 +172,7 @@ impl Bundler {
             reply_to: self.address.reply_to.clone(),
             traceparent: String::new(),
         };
-        Bundle { batch, object, runs, last_taken, opened }
+        Bundle { batch, object, runs, last_taken, opened, newest }
     }
 
     fn goes_inline(&self, bytes: usize, entries: usize) -> bool {
@@ -192,7 +204,7 @@ impl Bundler {
 impl Open {
     fn new(since: Instant) -> Self {
         let (entries, offsets, payload) = Default::default();
-        Self { since, runs: 0, entries, offsets, payload }
+        Self { since, newest: since, runs: 0, entries, offsets, payload }
     }
 
     fn bytes_added_by(&self, run: &[Arc<Frame>]) -> usize {
@@ -200,8 +212,9 @@ impl Open {
         new.map(|frame| frame.bytes.len()).sum()
     }
 
-    fn add(&mut self, run: &[Arc<Frame>]) {
+    fn add(&mut self, run: &[Arc<Frame>], now: Instant) {
         self.runs += 1;
+        self.newest = now;
         for frame in run {
             let offset = *self.offsets.entry(frame.seq).or_insert_with(|| {
                 let offset = self.payload.len() as u64;
@@ -293,6 +306,18 @@ mod tests {
         assert_eq!(bundler.deadline(), Some(now + Duration::from_secs(1)));
         assert!(bundler.close_if_due(now + Duration::from_millis(999)).is_none());
         assert_eq!(bundler.close_if_due(now + Duration::from_secs(1)).unwrap().runs, 2);
+    }
+
+    #[test]
+    fn a_deadline_counts_from_when_the_last_run_came_whatever_the_camera_s_clock_says() {
+        let mut bundler = bundler(&sample(2, PayloadChoice::Object));
+        let start = Instant::now();
+        bundler.push(&[frame(0, 3)], start);
+        let closed = bundler.push(&[frame(25, 3)], start + Duration::from_secs(1));
+        assert_eq!(closed[0].batch.frames[1].captured_at, CaptureTime::LATEST);
+        let now = (CaptureTime(100_000_000), start + Duration::from_secs(4));
+        let deadline = closed[0].deadline(Duration::from_secs(2), now);
+        assert_eq!(deadline, CaptureTime(99_000_000), "three seconds ago, and two");
     }
 
     #[test]

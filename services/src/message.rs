@@ -36,7 +36,8 @@ pub struct FrameBatch {
     pub frames: Vec<FrameEntry>,
     /// Where the frames' bytes are.
     pub payload: Payload,
-    /// UTC time after which nobody wants the answer.
+    /// UTC time after which nobody wants the answer about the newest frame; about another one it is as much earlier as that
+    /// frame is older. By the clock of the receiver that took it, not the camera's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<CaptureTime>,
     /// Where results are to be published besides the table.
@@ -149,6 +150,8 @@ const HEADER_BYTES: usize = 1_536 + MAX_REPLY_TO_BYTES;
 
 /// The largest number that the table holds.
 const MAX_NUMBER: u64 = i64::MAX.unsigned_abs();
+/// The reason of the row of a frame that nobody wanted the answer about any more when its turn came.
+pub const STALE: &str = "stale";
 /// Most bytes of `reply_to`.
 pub const MAX_REPLY_TO_BYTES: usize = 256;
 
@@ -187,6 +190,12 @@ impl FrameBatch {
     /// The id of one of the batch's frames.
     pub fn frame_id(&self, entry: &FrameEntry) -> FrameId {
         FrameId { stream: self.stream.clone(), epoch: self.epoch, seq: entry.seq }
+    }
+
+    /// The UTC time after which nobody wants the answer about a frame.
+    pub fn deadline_of(&self, entry: &FrameEntry) -> Option<CaptureTime> {
+        let newest = self.frames.iter().map(|frame| frame.media_time).max()?;
+        Some(self.deadline?.after(entry.media_time - newest))
     }
 
     /// The frames that the batch's rows will be of: the last of each window.

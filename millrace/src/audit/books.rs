@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use services::message::STALE;
 use services::{CaptureTime, Epoch, MediaTime, ModelName, Seq};
 use table::TimeRange;
 
@@ -62,8 +63,9 @@ impl Books {
         let all = self.answered.entry(accounted.clone()).or_default();
         all.given += answered.given;
         all.errors += answered.errors;
+        all.stale += answered.stale;
         let Some(frame) = frame else { return };
-        if answered.given > 0 {
+        if answered.given + answered.stale > 0 {
             self.in_flight.remove(key, frame);
             self.dead.remove(key, frame);
         } else if self.in_flight.contains(key, frame) || self.dead.contains(key, frame) {
@@ -108,8 +110,10 @@ impl Books {
         buried: &BTreeMap<Key, u64>,
         unlisted: &mut BTreeMap<ModelName, u64>,
     ) -> Equation {
-        let account = self.entries.get(key).map(|entry| entry.account.clone()).unwrap_or_default();
+        let mut account =
+            self.entries.get(key).map(|entry| entry.account.clone()).unwrap_or_default();
         let answered = self.answered.get(key).copied().unwrap_or_default();
+        account.shed(STALE, answered.stale);
         let known_errors = self.known_errors.get(key).copied().unwrap_or(0);
         let mut in_flight = waiting.get(key).copied().unwrap_or(0);
         let dead =

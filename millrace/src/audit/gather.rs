@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use receive_video::store::{EpochAccount, Kept, visit};
 use services::config::Config;
 use services::delivery::{FramesOf, Gone, Loss, RetiredFrames, gone};
+use services::message::STALE;
 use services::object_store::retention::Boundary;
 use services::queue::{DeadLetter, DeadLetters, Held, QueueReader};
 use services::{
@@ -208,11 +209,14 @@ async fn settle(table: &dyn Table, books: &mut Books) -> anyhow::Result<()> {
 /// How many frames have an answer, and which of those that may be in flight or dead.
 ///
 /// As the view `frames` has it, without the sorting that it takes to tell which answer counts: a frame with an answer
-/// is answered, whatever errors it has besides.
+/// is answered, whatever errors it has besides, and one that was shed at last is shed.
 fn question(books: &Books) -> String {
     format!(
-        "SELECT stream, epoch, model, frame, SUM(1 - failed) AS given, SUM(failed) AS errors FROM ( \
-             SELECT stream, epoch, model, {} AS frame, MIN(CASE WHEN status = 'error' THEN 1 ELSE 0 END) AS failed \
+        "SELECT stream, epoch, model, frame, SUM(CASE WHEN fate = 0 THEN 1 ELSE 0 END) AS given, \
+             SUM(CASE WHEN fate = 1 THEN 1 ELSE 0 END) AS stale, \
+             SUM(CASE WHEN fate = 2 THEN 1 ELSE 0 END) AS errors FROM ( \
+             SELECT stream, epoch, model, {} AS frame, \
+                 MIN(CASE WHEN status <> 'error' THEN 0 WHEN reason = '{STALE}' THEN 1 ELSE 2 END) AS fate \
              FROM detections {} GROUP BY stream, epoch, model, seq \
          ) AS answered GROUP BY stream, epoch, model, frame",
         placed_frame(books),
@@ -288,13 +292,15 @@ fn settled(rows: &Rows) -> anyhow::Result<Vec<(Key, Option<Seq>, Answered)>> {
     let (streams, models) = (texts(rows, "stream")?, texts(rows, "model")?);
     let (epochs, frames) = (integers(rows, "epoch")?, rows.integers("frame")?);
     let (given, errors) = (integers(rows, "given")?, integers(rows, "errors")?);
+    let stale = integers(rows, "stale")?;
     let number = |number: i64| u64::try_from(number).context("read a number of a frame");
     (streams.into_iter().zip(models).enumerate())
         .map(|(row, (stream, model))| {
             let epoch = Epoch(number(epochs[row])?);
             let key = Key { stream: StreamId::new(stream)?, epoch, model: ModelName::new(model)? };
             let frame = frames[row].map(|frame| number(frame).map(Seq)).transpose()?;
-            Ok((key, frame, Answered { given: number(given[row])?, errors: number(errors[row])? }))
+            let (given, errors) = (number(given[row])?, number(errors[row])?);
+            Ok((key, frame, Answered { given, errors, stale: number(stale[row])? }))
         })
         .collect()
 }
@@ -363,9 +369,11 @@ mod tests {
         let replayed = [row(1, "error"), row(1, "ok"), row(1, "ok")];
         let failed_later = [row(2, "none"), row(2, "error")];
         let failed_twice = [row(3, "error"), row(3, "error")];
-        deliver(&folder, &[&replayed[..], &failed_later, &failed_twice].concat()).await;
+        let stale = |seq| DetectionRow { reason: Some(STALE.to_owned()), ..row(seq, "error") };
+        let shed = [stale(4), row(5, "error"), stale(5), stale(6), row(6, "ok")];
+        deliver(&folder, &[&replayed[..], &failed_later, &failed_twice, &shed].concat()).await;
         let key = Key { stream: id(1).stream, epoch: Epoch(7), model: "shapes".parse().unwrap() };
-        let answered = Answered { given: 2, errors: 1 };
+        let answered = Answered { given: 3, errors: 1, stale: 2 };
         assert_eq!(counted(&folder).await, BTreeMap::from([(key, answered)]));
     }
 
@@ -376,7 +384,7 @@ mod tests {
         let rows: Vec<_> = (0..30_000).map(|seq| row(seq, "ok")).collect();
         deliver(&folder, &rows).await;
         let counted: Vec<Answered> = counted(&folder).await.into_values().collect();
-        assert_eq!(counted, [Answered { given: 30_000, errors: 0 }]);
+        assert_eq!(counted, [Answered { given: 30_000, errors: 0, stale: 0 }]);
     }
 
     /// A table that counts its questions.

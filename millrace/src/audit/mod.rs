@@ -52,6 +52,8 @@ pub struct Answered {
     pub given: u64,
     /// Frames whose only row says why there is no answer.
     pub errors: u64,
+    /// Frames that were shed by their worker, as nobody wanted the answer any more.
+    pub stale: u64,
 }
 
 /// A receiver's account, and up to which frame it counts as taken.
@@ -119,7 +121,7 @@ pub struct Equation {
     pub model: ModelName,
     /// Whether it is about all earlier connections, too: their accounts are one sum.
     pub folded: bool,
-    /// The receiver's account: received, taken, skipped, undecodable, pending, shed.
+    /// The receiver's account: received, taken, skipped, undecodable, pending, shed; with what workers shed as `stale`.
     #[serde(flatten)]
     pub account: Account,
     /// Frames with an answer in the table.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use services::message::STALE;
 use services::{Account, CaptureTime, Epoch, MediaTime, Seq};
 use table::TimeRange;
 
@@ -15,7 +16,8 @@ fn key() -> Key {
 /// What the table says about one frame: answered or failed.
 fn settle(books: &mut Books, seq: u64, is_answered: bool) {
     let given = u64::from(is_answered);
-    books.settle(&key(), Some(Seq(seq)), Answered { given, errors: 1 - given });
+    let answered = Answered { given, errors: 1 - given, stale: 0 };
+    books.settle(&key(), Some(Seq(seq)), answered);
 }
 
 fn books(taken: u64) -> Books {
@@ -34,7 +36,7 @@ fn only(books: &Books) -> Equation {
 #[test]
 fn every_place_of_a_frame_counts() {
     let mut books = books(10);
-    books.answered.insert(key(), Answered { given: 6, errors: 0 });
+    books.answered.insert(key(), Answered { given: 6, errors: 0, stale: 0 });
     books.in_flight.extend(&key(), [Seq(7), Seq(8)]);
     books.dead.extend(&key(), [Seq(9)]);
     books.entries.get_mut(&key()).unwrap().account.shed("spool-full", 1);
@@ -46,7 +48,7 @@ fn every_place_of_a_frame_counts() {
 #[test]
 fn a_lost_frame_leaves_the_equation_open() {
     let mut books = books(10);
-    books.answered.insert(key(), Answered { given: 9, errors: 0 });
+    books.answered.insert(key(), Answered { given: 9, errors: 0, stale: 0 });
     assert!(!only(&books).closes);
 }
 
@@ -68,9 +70,23 @@ fn a_frame_seen_in_two_places_counts_where_it_got_furthest() {
 }
 
 #[test]
+fn a_frame_that_its_worker_shed_is_shed_wherever_its_message_is() {
+    let mut books = books(4);
+    let stale = Answered { stale: 1, ..Answered::default() };
+    books.settle(&key(), None, stale);
+    books.in_flight.extend(&key(), [Seq(1), Seq(2)]);
+    books.dead.extend(&key(), [Seq(3)]);
+    books.settle(&key(), Some(Seq(2)), stale);
+    books.settle(&key(), Some(Seq(3)), stale);
+    let found = only(&books);
+    assert_eq!((found.in_flight, found.dead, found.account.shed[STALE]), (1, 0, 3));
+    assert!(found.closes);
+}
+
+#[test]
 fn a_queue_that_cannot_be_listed_excuses_as_many_frames_as_it_may_hold() {
     let mut books = books(10);
-    books.answered.insert(key(), Answered { given: 6, errors: 0 });
+    books.answered.insert(key(), Answered { given: 6, errors: 0, stale: 0 });
     books.in_flight.extend(&key(), [Seq(7)]);
     for (most, in_flight, closes) in [(0, 1, false), (2, 3, false), (3, 4, true), (9, 4, true)] {
         books.unlisted.insert(key().model, most);
@@ -82,7 +98,7 @@ fn a_queue_that_cannot_be_listed_excuses_as_many_frames_as_it_may_hold() {
 #[test]
 fn an_error_row_without_a_dead_letter_is_a_dead_frame() {
     let mut books = books(2);
-    books.answered.insert(key(), Answered { given: 1, errors: 1 });
+    books.answered.insert(key(), Answered { given: 1, errors: 1, stale: 0 });
     assert_eq!(only(&books).dead, 1);
     assert!(only(&books).closes);
 }
@@ -90,7 +106,7 @@ fn an_error_row_without_a_dead_letter_is_a_dead_frame() {
 #[test]
 fn rows_that_left_with_their_time_excuse_as_many_frames_and_no_more() {
     let mut books = books(10);
-    books.answered.insert(key(), Answered { given: 6, errors: 0 });
+    books.answered.insert(key(), Answered { given: 6, errors: 0, stale: 0 });
     books.in_flight.extend(&key(), [Seq(7)]);
     for (most, retired, closes) in [(2, 2, false), (3, 3, true), (9, 3, true)] {
         books.retired = BTreeMap::from([(key(), most)]);
@@ -130,7 +146,7 @@ fn counts_of_many_epochs_that_are_one_belong_to_the_account_that_is_one() {
     books.retire(&of_epoch(501), 2 * 501);
     (502..=2_500).for_each(|epoch| books.retire(&of_epoch(epoch), 2));
     for epoch in 2_501..=3_000 {
-        books.answered.insert(of_epoch(epoch), Answered { given: 2, errors: 0 });
+        books.answered.insert(of_epoch(epoch), Answered { given: 2, errors: 0, stale: 0 });
     }
     let equations = books.equations();
     assert_eq!(equations.len(), 1_001);
@@ -156,8 +172,8 @@ fn frames_of_epochs_whose_accounts_are_folded_belong_to_the_folded_one() {
     books.folded.insert(key().stream, key().epoch);
     books.entries.get_mut(&key()).unwrap().is_closed = true;
     let early = Key { epoch: Epoch(0), ..key() };
-    books.settle(&early, None, Answered { given: 1, errors: 0 });
-    books.settle(&key(), None, Answered { given: 1, errors: 0 });
+    books.settle(&early, None, Answered { given: 1, errors: 0, stale: 0 });
+    books.settle(&key(), None, Answered { given: 1, errors: 0, stale: 0 });
     assert!(books.knows(&early, MediaTime(91)));
     books.in_flight.extend(&early, [Seq(2)]);
     let found = only(&books);
@@ -172,14 +188,14 @@ fn frames_of_epochs_whose_accounts_are_folded_belong_to_the_folded_one() {
 #[test]
 fn rows_without_an_account_do_not_close() {
     let mut books = Books::default();
-    books.answered.insert(key(), Answered { given: 1, errors: 0 });
+    books.answered.insert(key(), Answered { given: 1, errors: 0, stale: 0 });
     assert!(!only(&books).closes);
 }
 
 #[test]
 fn what_could_not_be_read_is_no_loss_and_no_proof() {
     let mut books = books(10);
-    books.answered.insert(key(), Answered { given: 9, errors: 0 });
+    books.answered.insert(key(), Answered { given: 9, errors: 0, stale: 0 });
     for (place, has_gap) in [
         (Place::Queue(key().model), true),
         (Place::Spool(key().stream), true),

@@ -6,6 +6,7 @@ mod cameras;
 mod cost;
 mod damage;
 mod finite;
+mod fresh;
 mod help;
 mod mistakes;
 mod objects;

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use services::FrameEntry;
+use services::{CaptureTime, FrameEntry};
 use telemetry::trace::{self, Span};
 use tokio::sync::Semaphore;
 
 use super::decoders::{Decoded, Decoders};
-use super::intake::Run;
+use super::intake::RunTicket;
 use super::pool::{Pool, Ran};
+use super::until::Until;
 use crate::model::Model;
 use crate::receive::FetchedPayload;
 use crate::rows::Answer;
@@ -23,6 +24,23 @@ pub(super) struct Answerer {
     pool: Pool,
     /// Windows that are being decoded, wait for an instance as pictures, or are being run.
     windows: Semaphore,
+}
+
+/// What became of a window.
+#[derive(Debug)]
+pub(super) struct WindowAnswer {
+    pub(super) answer: Answer,
+    /// When that was known.
+    pub(super) at: CaptureTime,
+    /// Decode and run, without what was waited for.
+    pub(super) worked: Duration,
+}
+
+impl WindowAnswer {
+    /// An answer that took no work.
+    pub(super) fn of(answer: Answer, at: CaptureTime) -> Self {
+        Self { answer, at, worked: Duration::ZERO }
+    }
 }
 
 impl Answerer {
@@ -38,7 +56,7 @@ impl Answerer {
         })
     }
 
-    /// A window's answer, and how long it was worked for.
+    /// A window's answer; a stale one's is that it is.
     ///
     /// # Cancel safety
     /// What nobody waits for any more is not begun.
@@ -47,21 +65,32 @@ impl Answerer {
         window: &[FrameEntry],
         payload: &FetchedPayload,
         span: &Span,
-        run: Run,
-    ) -> (Answer, Duration) {
+        run: RunTicket,
+        until: &Until,
+    ) -> WindowAnswer {
         let _window = self.windows.acquire().await.expect("it is never closed");
+        if until.is_past() {
+            return WindowAnswer::of(Answer::Stale, until.now());
+        }
         let decoding = self.decoders.decode(window, payload);
         let Decoded { pictures, took: decode } = trace::inside(span, "decode", decoding).await;
-        let pictures = match pictures {
-            Ok(pictures) => pictures,
-            Err(reason) => return (Answer::Failed(reason), decode),
-        };
-        match trace::inside(span, "run", self.pool.run(pictures, run)).await {
-            Ok(Ran { found: Ok(detections), took }) => (Answer::Found(detections), decode + took),
-            Ok(Ran { found: Err(error), took }) => {
-                (Answer::Failed(error.to_string()), decode + took)
+        let failed = |reason| (Answer::Failed(reason), until.now(), Duration::ZERO);
+        let (answer, at, ran) = match pictures {
+            Err(reason) => failed(reason),
+            Ok(pictures) => {
+                let running = self.pool.run(pictures, run, until.clone());
+                match trace::inside(span, "run", running).await {
+                    Ok(Some(Ran { found: Ok(found), at, took })) => {
+                        (Answer::Found(found), at, took)
+                    }
+                    Ok(Some(Ran { found: Err(error), at, took })) => {
+                        (Answer::Failed(error.to_string()), at, took)
+                    }
+                    Ok(None) => (Answer::Stale, until.now(), Duration::ZERO),
+                    Err(error) => failed(error.to_string()),
+                }
             }
-            Err(error) => (Answer::Failed(error.to_string()), decode),
-        }
+        };
+        WindowAnswer { answer, at, worked: decode + ran }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use services::message::STALE;
 use services::queue::Received;
 use services::{
     CaptureTime, Clock, DetectionRow, FrameBatch, FrameEntry, Payload, PortError, Ports, Status,
@@ -17,8 +18,9 @@ use services::{
 use telemetry::trace::{self, Span};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answerer::Answerer;
+use super::answerer::{Answerer, WindowAnswer};
 use super::intake::Taken;
+use super::until::Until;
 use crate::deliver::deliver;
 use crate::model::Model;
 use crate::publish::publish;
@@ -31,7 +33,7 @@ use crate::status::{ModelStatus, StatusBoard};
 pub(crate) struct BatchWorker {
     pub(crate) model: Arc<Model>,
     pub(crate) answerer: Answerer,
-    pub(crate) bounds: Bounds,
+    pub(crate) bounds: WorkBounds,
     pub(crate) ports: Ports,
     pub(crate) board: StatusBoard,
     pub(crate) clock: Clock,
@@ -45,7 +47,7 @@ pub(crate) struct BatchWorker {
 
 /// How much of each kind of work goes on at once.
 #[derive(Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct WorkBounds {
     /// Payloads that are being fetched.
     fetches: Semaphore,
     /// Bytes of payloads that are held, in KiB.
@@ -61,7 +63,7 @@ pub(crate) const DELIVERIES: usize = 16;
 /// Most KiB of payloads that are held: as much as the largest one has.
 const HELD: usize = (MAX_PAYLOAD_BYTES >> 10) as usize;
 
-impl Default for Bounds {
+impl Default for WorkBounds {
     fn default() -> Self {
         Self {
             fetches: Semaphore::new(FETCHES),
@@ -168,35 +170,35 @@ impl BatchWorker {
         let windows = batch.frames.chunks(batch.window.max(1) as usize);
         let answering = windows.filter_map(|window| Some((window, window.last()?)));
         let answering = answering.map(async |(window, entry)| {
-            let run = taken.run();
-            let (answer, work) = match &fetched {
-                _ if batch.deadline.is_some_and(|deadline| self.clock.now() > deadline) => {
-                    (Answer::Late, Duration::ZERO)
-                }
-                Ok(payload) => self.answerer.answer(window, payload, span, run).await,
-                Err(reason) => (Answer::Failed(reason.clone()), Duration::ZERO),
+            let (run, until) = (taken.run(), Until::new(batch, entry, &self.clock));
+            let WindowAnswer { answer, at, worked } = match &fetched {
+                None => WindowAnswer::of(Answer::Stale, until.now()),
+                Some(Ok(payload)) => self.answerer.answer(window, payload, span, run, &until).await,
+                Some(Err(reason)) => WindowAnswer::of(Answer::Failed(reason.clone()), until.now()),
             };
-            let at = self.clock.now();
             if is_last_try || answer.is_final() {
                 publish(self.ports.feed.as_ref(), batch, entry, &answer, at);
             }
-            Answered { entry, answer, at, worked: fetch + work }
+            Answered { entry, answer, at, worked: fetch + worked }
         });
         join_all(answering).await
     }
 
-    /// The batch's bytes, and how long they took.
+    /// The batch's bytes, and how long they took; none when all of its frames are stale.
     async fn fetch(
         &self,
         batch: &FrameBatch,
         span: &Span,
-    ) -> (Result<FetchedPayload, String>, Duration) {
+    ) -> (Option<Result<FetchedPayload, String>>, Duration) {
         let _fetch = self.bounds.fetches.acquire().await.expect("it is never closed");
+        if batch.answered().all(|entry| Until::new(batch, entry, &self.clock).is_past()) {
+            return (None, Duration::ZERO);
+        }
         let began = Instant::now();
         let fetching = receive::fetch(batch, &self.ports.bucket, |error| self.trouble(error));
         let fetched = trace::inside(span, "fetch", fetching).await;
         self.clear_trouble();
-        (fetched.map_err(|error| error.to_string()), began.elapsed())
+        (Some(fetched.map_err(|error| error.to_string())), began.elapsed())
     }
 
     /// The rows of each frame that has some to deliver on this try.
@@ -229,6 +231,7 @@ impl BatchWorker {
             for Due { rows, worked } in results {
                 counts.rows += rows.len() as u64;
                 match rows.first() {
+                    Some(row) if row.reason.as_deref() == Some(STALE) => counts.stale += 1,
                     Some(row) if row.status == Status::Error => counts.errors += 1,
                     Some(row) => {
                         counts.inferred += 1;
@@ -277,7 +280,7 @@ fn seconds(millis: i64) -> f64 {
 fn failures(batch: &FrameBatch, answers: &[Answered<'_>]) -> Vec<(String, String)> {
     let failure = |run: &Answered<'_>| match &run.answer {
         Answer::Failed(reason) => Some((batch.frame_id(run.entry).to_string(), reason.clone())),
-        Answer::Found(_) | Answer::Late => None,
+        Answer::Found(_) | Answer::Stale => None,
     };
     answers.iter().filter_map(failure).collect()
 }

@@ -9,17 +9,17 @@ use media::RgbImage;
 use services::FrameEntry;
 use tokio::sync::oneshot;
 
-use super::threads::{Ended, Threads};
+use super::threads::{Threads, ThreadsEnded};
 use crate::model::Model;
 use crate::panic::words;
 use crate::receive::{self, FetchedPayload};
 
 /// Threads that decode. They end when it is dropped.
 #[derive(Debug)]
-pub(super) struct Decoders(Threads<Job>);
+pub(super) struct Decoders(Threads<DecodeJob>);
 
 #[derive(Debug)]
-struct Job {
+struct DecodeJob {
     window: Vec<FrameEntry>,
     payload: FetchedPayload,
     reply: oneshot::Sender<Decoded>,
@@ -54,19 +54,19 @@ impl Decoders {
     /// What nobody waits for any more is not begun.
     pub(super) async fn decode(&self, window: &[FrameEntry], payload: &FetchedPayload) -> Decoded {
         let (reply, decoded) = oneshot::channel();
-        let job = Job { window: window.to_vec(), payload: payload.clone(), reply };
+        let job = DecodeJob { window: window.to_vec(), payload: payload.clone(), reply };
         let decoded = match self.0.give(job).await {
-            Ok(()) => decoded.await.map_err(|_| Ended),
+            Ok(()) => decoded.await.map_err(|_| ThreadsEnded),
             Err(ended) => Err(ended),
         };
-        decoded.unwrap_or_else(|Ended| {
+        decoded.unwrap_or_else(|ThreadsEnded| {
             let why = "decode frame: the threads have ended".to_owned();
             Decoded { pictures: Err(why), took: Duration::ZERO }
         })
     }
 }
 
-fn serve(Job { window, payload, reply }: Job, model: &Model, max_pixels: u64) {
+fn serve(DecodeJob { window, payload, reply }: DecodeJob, model: &Model, max_pixels: u64) {
     if reply.is_closed() {
         return;
     }

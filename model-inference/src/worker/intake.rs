@@ -226,9 +226,9 @@ impl Taken {
     }
 
     /// One of its runs.
-    pub(crate) fn run(&self) -> Run {
+    pub(crate) fn run(&self) -> RunTicket {
         let begun = self.begun();
-        Run { intake: Arc::clone(&self.intake), message: self.message, begun, run: None }
+        RunTicket { intake: Arc::clone(&self.intake), message: self.message, begun, run: None }
     }
 }
 
@@ -240,14 +240,14 @@ impl Drop for Taken {
 
 /// One run, until it is dropped: then it has ended, or will not begin.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct RunTicket {
     intake: Arc<Intake>,
     message: u64,
     begun: Arc<AtomicBool>,
     run: Option<u64>,
 }
 
-impl Run {
+impl RunTicket {
     /// It begins.
     pub(crate) fn begin(&mut self) {
         self.begun.store(true, Ordering::Relaxed);
@@ -256,7 +256,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunTicket {
     fn drop(&mut self) {
         self.intake.change(|ahead| match self.run {
             Some(run) => ahead.end(run, Instant::now()),

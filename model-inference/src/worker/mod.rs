@@ -13,6 +13,7 @@ mod lease;
 mod message;
 mod pool;
 mod threads;
+mod until;
 
 use std::convert::Infallible;
 use std::future;
@@ -35,7 +36,7 @@ use crate::model::Model;
 use crate::panic::words;
 use crate::status::{ModelState, ModelStatus, StatusBoard};
 use answerer::Answerer;
-use batch::{BatchWorker, Bounds};
+use batch::{BatchWorker, WorkBounds};
 use intake::Intake;
 use lease::Leases;
 use message::MessageTask;
@@ -66,17 +67,32 @@ impl Worker {
         ports: &Ports,
         board: &StatusBoard,
     ) -> io::Result<Self> {
+        Self::start_by(Clock::system(), model, queue, config, ports, board)
+    }
+
+    /// As [`start`](Self::start), by a clock that tells when answers are given, and when they are wanted no more.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_by(
+        clock: Clock,
+        model: Model,
+        queue: WorkQueue,
+        config: &Config,
+        ports: &Ports,
+        board: &StatusBoard,
+    ) -> io::Result<Self> {
         let model = Arc::new(model);
         let is_fifo = config.aws.fifo.contains(&model.name);
         let infer = config.infer.clone();
         let instances = instances(&infer);
         let batches = BatchWorker {
             answerer: Answerer::start(&model, instances, infer.max_pixels)?,
-            bounds: Bounds::default(),
+            bounds: WorkBounds::default(),
             model,
             ports: ports.clone(),
             board: board.clone(),
-            clock: Clock::system(),
+            clock,
             max_receives: config.queue.max_receives,
             is_fifo,
             worker: infer.worker.clone().unwrap_or_else(default_name),

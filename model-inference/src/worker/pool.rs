@@ -6,28 +6,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::RgbImage;
+use services::CaptureTime;
 use tokio::sync::oneshot;
 
-use super::intake::Run;
-use super::threads::{Ended, Threads};
+use super::intake::RunTicket;
+use super::threads::{Threads, ThreadsEnded};
+use super::until::Until;
 use crate::model::{Algorithm, Detection, Model, ModelError};
 use crate::panic::words;
 
 /// Threads that run a model. They end when the pool is dropped, after the run they are in.
 #[derive(Debug)]
-pub(crate) struct Pool(Threads<Job>);
+pub(crate) struct Pool(Threads<RunJob>);
 
 #[derive(Debug)]
-struct Job {
+struct RunJob {
     pictures: Vec<RgbImage>,
-    run: Run,
-    reply: oneshot::Sender<Ran>,
+    run: RunTicket,
+    until: Until,
+    reply: oneshot::Sender<Option<Ran>>,
 }
 
 /// A run that ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) found: Result<Vec<Detection>, ModelError>,
+    /// When it ended.
+    pub(crate) at: CaptureTime,
     /// How long it took, from its begin on its thread.
     pub(crate) took: Duration,
 }
@@ -47,34 +52,45 @@ impl Pool {
         Ok(Self(Threads::start(&name, instances, server)?))
     }
 
-    /// Runs the model on the pictures of one window.
+    /// Runs the model on the pictures of one window, if the answer is still wanted when its turn comes.
     ///
     /// # Errors
     /// When the threads have ended; what the run found has the errors of the run, a panic's too.
     ///
     /// # Cancel safety
     /// A run that nobody waits for any more is not begun.
-    pub(crate) async fn run(&self, pictures: Vec<RgbImage>, run: Run) -> Result<Ran, ModelError> {
-        let ended = |Ended| ModelError::Run("the model's threads have ended".into());
+    pub(crate) async fn run(
+        &self,
+        pictures: Vec<RgbImage>,
+        run: RunTicket,
+        until: Until,
+    ) -> Result<Option<Ran>, ModelError> {
+        let ended = |ThreadsEnded| ModelError::Run("the model's threads have ended".into());
         let (reply, answer) = oneshot::channel();
-        let job = Job { pictures, run, reply };
+        let job = RunJob { pictures, run, until, reply };
         self.0.give(job).await.map_err(ended)?;
-        answer.await.map_err(|_| ended(Ended))
+        answer.await.map_err(|_| ended(ThreadsEnded))
     }
 }
 
-fn serve(job: Job, model: &Model, instance: &mut Option<Box<dyn Algorithm>>) {
-    let Job { pictures, mut run, reply } = job;
+fn serve(job: RunJob, model: &Model, instance: &mut Option<Box<dyn Algorithm>>) {
+    let RunJob { pictures, mut run, until, reply } = job;
     if reply.is_closed() {
+        return;
+    }
+    if until.is_past() {
+        drop(run);
+        let _ = reply.send(None);
         return;
     }
     run.begin();
     tracing::debug!(model = %model.name, "a run begins");
     let began = Instant::now();
     let found = run_once(model, instance, &pictures);
+    let (at, took) = (until.now(), began.elapsed());
     drop(run);
     // Whoever asked may have gone away meanwhile.
-    let _ = reply.send(Ran { found, took: began.elapsed() });
+    let _ = reply.send(Some(Ran { found, at, took }));
 }
 
 /// Runs the instance, made first where there is none. One whose run failed or panicked is not used again: its
@@ -121,7 +137,8 @@ mod tests {
     }
 
     async fn run(pool: &Pool) -> Result<Vec<Detection>, ModelError> {
-        pool.run(vec![], Intake::new(1, 1).enter().run()).await.unwrap().found
+        let run = Intake::new(1, 1).enter().run();
+        pool.run(vec![], run, Until::ever()).await.unwrap().unwrap().found
     }
 
     #[tokio::test]

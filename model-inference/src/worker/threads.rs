@@ -40,8 +40,8 @@ impl<Job: Send + 'static> Threads<Job> {
     ///
     /// # Errors
     /// When the threads have ended.
-    pub(super) async fn give(&self, job: Job) -> Result<(), Ended> {
-        self.jobs.send(job).await.map_err(|_| Ended)
+    pub(super) async fn give(&self, job: Job) -> Result<(), ThreadsEnded> {
+        self.jobs.send(job).await.map_err(|_| ThreadsEnded)
     }
 }
 
@@ -51,4 +51,4 @@ fn next<Job>(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
 
 /// The threads have ended.
 #[derive(Debug)]
-pub(super) struct Ended;
+pub(super) struct ThreadsEnded;

@@ -8,6 +8,7 @@
 
 mod faults;
 mod fickle;
+mod fresh;
 mod heads;
 mod loading;
 mod overlap;

@@ -20,7 +20,7 @@ use services::delivery::DeliveryStream;
 use services::message::ObjectRef;
 use services::queue::{DeadLetter, Queue, SqliteQueue};
 use services::{
-    CaptureClock, CaptureTime, DataFolder, DetectionRow, Epoch, FrameBatch, FrameEntry,
+    CaptureClock, CaptureTime, Clock, DataFolder, DetectionRow, Epoch, FrameBatch, FrameEntry,
     FrameFormat, MadeUpClock, MediaTime, ModelName, Payload, PortError, Ports, Seq, StreamId,
     WorkQueue, open_embedded,
 };
@@ -213,6 +213,17 @@ impl Site {
 
     pub(crate) fn start(&self, model: Model) -> Running {
         self.start_with_drain(model, Duration::from_millis(300))
+    }
+
+    /// A worker by a clock.
+    pub(crate) fn start_by(&self, clock: Clock, model: Model) -> Running {
+        let queue = self.ports.queues[&model_name()].clone();
+        let worker =
+            Worker::start_by(clock, model, queue, &self.config, &self.ports, &self.board).unwrap();
+        let stop = CancellationToken::new();
+        let shutdown = stop.clone();
+        let task = tokio::spawn(async move { worker.run(shutdown, PATIENCE).await });
+        Running { stop, task }
     }
 
     pub(crate) fn start_with_drain(&self, model: Model, drain: Duration) -> Running {

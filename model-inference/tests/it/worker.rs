@@ -10,7 +10,7 @@ use media::scene::{Scene, SceneConfig};
 use model_inference::status::ModelState;
 use services::feed::Update;
 use services::queue::{Outcome, Queue, Receipt, Received};
-use services::{CaptureTime, ErrorKind, FrameFormat, Payload, PortError, Status};
+use services::{ErrorKind, FrameFormat, Payload, PortError, Status};
 
 use super::support::{
     LEASE, PATIENCE, Site, eventually, jpeg_of, model_name, model_of, one_thing, stuck,
@@ -171,22 +171,6 @@ async fn nothing_is_acknowledged_while_delivery_is_away_and_the_lease_is_kept() 
     is_away.store(false, Ordering::SeqCst);
     site.done().await;
     assert_eq!((site.told(), runs.load(Ordering::SeqCst)), (vec!["0 none".to_owned()], 1));
-    worker.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_nobody_wants_any_more_is_not_computed() {
-    let site = Site::new();
-    let frames = vec![jpeg_of(64, 32)];
-    let mut batch = site.batch(&frames);
-    batch.deadline = Some(CaptureTime(1));
-    site.store(frames.concat()).await;
-    site.send(batch.to_json()).await;
-    let worker = site.start(model_of(|_| panic!("nobody asked")));
-    site.done().await;
-    let [row] = site.rows().try_into().unwrap();
-    assert_eq!((row.status, row.reason.as_deref()), (Status::Error, Some("deadline")));
-    assert!(site.dead().await.is_empty());
     worker.stop().await;
 }
 

@@ -195,6 +195,9 @@ impl Worker {
         let lane = &mut work.lanes[index];
         let (model, books) = (&lane.config.model, &mut lane.books);
         bundle.batch.traceparent = trace(&bundle);
+        let now = (self.stage.clock.now(), Instant::now());
+        let fresh = lane.config.sample.fresh;
+        bundle.batch.deadline = fresh.map(|fresh| bundle.deadline(fresh.duration(), now));
         loop {
             let mut after = books.clone();
             after.take(bundle.runs, bundle.last_taken);

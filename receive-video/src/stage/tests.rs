@@ -96,6 +96,22 @@ fn units(n: u64) -> Vec<AccessUnit> {
 }
 
 #[test]
+fn a_message_says_until_when_its_answers_are_wanted_whatever_its_frames_are_dated() {
+    let fresh = Some(Span::from_millis(2_000));
+    let now = || Clock::system().now().0;
+    let before = now();
+    let mut fixture = Fixture::new(SampleConfig { fresh, ..every_picture() });
+    units(2).into_iter().enumerate().for_each(|(seq, unit)| fixture.give(seq as u64, unit));
+    let (_, batches) = fixture.close(2);
+    assert_eq!(batches[0].frames[0].captured_at, CaptureTime(0));
+    let deadline = batches[0].deadline.expect("there is one").0;
+    assert!((before..=now()).contains(&(deadline - 2_000_000)), "{before} {deadline}");
+    let mut fixture = Fixture::new(every_picture());
+    units(1).into_iter().for_each(|unit| fixture.give(0, unit));
+    assert_eq!(fixture.close(1).1[0].deadline, None);
+}
+
+#[test]
 fn key_frames_without_parameter_sets_do_not_travel_as_they_came() {
     let every = Span::from_millis(40);
     let mut fixture =

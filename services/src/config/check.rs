@@ -271,6 +271,16 @@ fn check_sample(sample: &SampleConfig, at: &Key) -> Checked {
     at.within("quality", sample.quality.into(), 1, 100)?;
     at.within("max_frames", sample.max_frames.into(), 1, 256)?;
     at.span("max_delay", sample.max_delay, ms(0), ms(3_600_000))?;
+    if let Some(fresh) = sample.fresh {
+        at.span("fresh", fresh, ms(100), DAY)?;
+        if fresh <= sample.max_delay {
+            let words = format!(
+                "{fresh} is over before a bundle has waited to fill (max_delay = \"{}\"): wanted more than that",
+                sample.max_delay
+            );
+            return Err(at.to("fresh").rule(words));
+        }
+    }
     if let Some(width) = sample.max_width {
         at.within("max_width", width.into(), 16, 16_384)?;
     }

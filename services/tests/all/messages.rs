@@ -161,6 +161,15 @@ fn a_result_of_another_version_is_named_and_a_field_that_is_not_known_is_passed_
     assert_eq!(FrameResult::from_json(larger.as_bytes()).unwrap(), result());
 }
 
+#[test]
+fn an_older_frame_is_wanted_as_much_shorter_as_it_is_older() {
+    let batch = inline_batch();
+    let wanted = |frame: usize| batch.deadline_of(&batch.frames[frame]).unwrap().0 - CAPTURED_AT.0;
+    assert_eq!((wanted(0), wanted(1)), (10_000_000 - 40_000, 10_000_000));
+    let batch = object_batch();
+    assert_eq!(batch.deadline_of(&batch.frames[0]), None);
+}
+
 /// `UPDATE_SCHEMAS=1` writes them anew.
 #[test]
 fn the_schemas_are_those_of_the_types() {

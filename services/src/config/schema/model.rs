@@ -56,6 +56,8 @@ pub struct SampleConfig {
     pub max_delay: Span,
     /// How a bundle's bytes travel.
     pub payload: PayloadChoice,
+    /// For how long after a frame came its answer is wanted: a worker sheds older ones. For ever when absent.
+    pub fresh: Option<Span>,
 }
 
 impl Default for SampleConfig {
@@ -71,6 +73,7 @@ impl Default for SampleConfig {
             max_frames: 10,
             max_delay: Span::from_millis(1_000),
             payload: PayloadChoice::default(),
+            fresh: None,
         }
     }
 }

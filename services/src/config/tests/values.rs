@@ -59,6 +59,8 @@ fn bounds_are_part_of_the_message() {
     for (sample, part) in [
         ("every = 0", "key \"models.m.sample.every\": found 0ns, wanted 1ms to"),
         ("frames = 0", "wanted 1 to 256"),
+        ("fresh = \"50ms\"", "key \"models.m.sample.fresh\": found 50ms, wanted 100ms to"),
+        ("fresh = \"1s\"", "1s is over before a bundle has waited to fill (max_delay = \"1s\")"),
         ("step = 0", "wanted 1 to 10000"),
         ("frames = 256\nstep = 10000", "windows of 2560000 pictures: wanted 16384 at most"),
         ("max_frames = 100000", "wanted 1 to 256"),
