@@ -2,18 +2,14 @@
 //!
 //! `fuzz/` runs them on made-up bytes; the tests below run them on what `fuzz/corpus/` keeps.
 
-use tract_onnx::prelude::Framework as _;
-
 use crate::model::manifest::Manifest;
 use crate::model::metadata::Metadata;
-use crate::model::onnx::{MAX_SIDE, input_shape};
+use crate::model::onnx::{InputShape, MAX_SIDE, OnnxFile};
 
 /// The head of an ONNX file, before the engine plans the graph: metadata, and an input within its bounds.
 pub fn onnx(bytes: &[u8]) {
-    let Ok(proto) = tract_onnx::onnx().proto_model_for_read(&mut &bytes[..]) else { return };
-    let properties = proto.metadata_props.iter().map(|p| (p.key.as_str(), p.value.as_str()));
-    let metadata = Metadata::read(properties);
-    if let Ok((channels, width, height)) = input_shape(&proto, &Manifest::default(), &metadata) {
+    let Ok(file) = OnnxFile::read(bytes) else { return };
+    if let Ok(InputShape { channels, width, height }) = file.input(&Manifest::default()) {
         assert!(channels > 0 && channels.is_multiple_of(3), "{channels} channels");
         let sides = 1..=MAX_SIDE;
         assert!(sides.contains(&width) && sides.contains(&height), "{width}x{height}");

@@ -2,9 +2,10 @@
 //!
 //! A worker leases a message, gets its object, decodes each run's pictures, asks the model, and delivers the rows;
 //! the message is acknowledged only after the delivery stream accepted every row of it. Files read in that order:
-//! `receive`, `preprocess`, `model`, `postprocess`, `publish`, `rows`, `deliver`; `worker` puts them together.
+//! `receive`, `preprocess`, `model`, `engine`, `postprocess`, `publish`, `rows`, `deliver`; `worker` puts them together.
 
 mod deliver;
+mod engine;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod model;

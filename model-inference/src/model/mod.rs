@@ -3,7 +3,6 @@
 pub mod algorithm;
 pub mod circles;
 pub mod manifest;
-mod memory;
 pub mod metadata;
 mod mistaken;
 pub mod onnx;
