@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn seqs(outstanding: &Outstanding) -> Vec<u64> {
-        outstanding.rows.iter().map(|row| row.seq.0).collect()
+        outstanding.rows.iter().map(|row| row.stamp.seq.0).collect()
     }
 
     fn error(kind: ErrorKind) -> Result<(), PortError> {

@@ -38,15 +38,12 @@ fn result(
         v: FrameResult::VERSION,
         stream: batch.stream.clone(),
         epoch: batch.epoch,
-        seq: entry.seq,
-        media_time: entry.media_time,
-        captured_at: entry.captured_at,
-        clock: entry.clock,
+        stamp: entry.stamp,
         model: batch.model.clone(),
         status,
         reason,
         detections,
         inferred_at,
-        latency_ms: entry.captured_at.millis_until(inferred_at).max(0),
+        latency_ms: entry.stamp.captured_at.millis_until(inferred_at).max(0),
     }
 }

@@ -193,7 +193,7 @@ fn key_frame(
     at_least: Option<PictureSize>,
     max_pixels: u64,
 ) -> Result<RgbImage, FrameError> {
-    let unit = AccessUnit::from_annex_b(bytes, entry.media_time.0, entry.media_time.0);
+    let unit = AccessUnit::from_annex_b(bytes, entry.stamp.media_time.0, entry.stamp.media_time.0);
     let mut decoder = OpenH264Decoder::new(max_pixels)?;
     let mut pictures = decoder.decode(&unit)?;
     pictures.extend(decoder.flush()?);

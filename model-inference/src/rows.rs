@@ -63,11 +63,8 @@ impl RowMaker<'_> {
         DetectionRow {
             stream: batch.stream.clone(),
             epoch: batch.epoch,
-            seq: entry.seq,
+            stamp: entry.stamp,
             frame_id: batch.frame_id(entry).to_string(),
-            media_time: entry.media_time,
-            captured_at: entry.captured_at,
-            clock: entry.clock,
             model: batch.model.clone(),
             model_version: self.model_version.to_owned(),
             status,
@@ -86,7 +83,7 @@ impl RowMaker<'_> {
             object_offset: in_object(entry.offset),
             object_len: in_object(entry.len),
             inferred_at,
-            latency_ms: entry.captured_at.millis_until(inferred_at).max(0),
+            latency_ms: entry.stamp.captured_at.millis_until(inferred_at).max(0),
             worker: self.worker.to_owned(),
         }
     }
@@ -109,7 +106,7 @@ fn with_detection(row: DetectionRow, index: u32, found: &Detection) -> Detection
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use services::{CaptureClock, Epoch, FrameFormat, MediaTime, ModelName, Seq, StreamId};
+    use services::{CaptureClock, Epoch, FrameFormat, MediaTime, ModelName, Seq, Stamp, StreamId};
 
     use super::*;
     use crate::model::Region;
@@ -122,10 +119,12 @@ pub(crate) mod tests {
             model: ModelName::new("shapes").unwrap(),
             window: 1,
             frames: vec![FrameEntry {
-                seq: Seq(42),
-                media_time: MediaTime(90_000),
-                captured_at: CaptureTime(1_000_000),
-                clock: CaptureClock::Rtcp,
+                stamp: Stamp {
+                    seq: Seq(42),
+                    media_time: MediaTime(90_000),
+                    captured_at: CaptureTime(1_000_000),
+                    clock: CaptureClock::Rtcp,
+                },
                 width: 640,
                 height: 360,
                 format: FrameFormat::Jpeg,
@@ -146,7 +145,7 @@ pub(crate) mod tests {
     /// A row of frame `seq`.
     pub(crate) fn row(seq: u64) -> DetectionRow {
         let [row] = rows(&Answer::Found(vec![])).try_into().unwrap();
-        DetectionRow { seq: Seq(seq), ..row }
+        DetectionRow { stamp: Stamp { seq: Seq(seq), ..row.stamp }, ..row }
     }
 
     fn rows(answer: &Answer) -> Vec<DetectionRow> {

@@ -13,8 +13,8 @@ use services::message::ObjectRef;
 use services::price::{PayloadPrices, RETENTION_DAYS};
 use services::queue::MAX_MESSAGE_BYTES;
 use services::{
-    CaptureClock, CaptureTime, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime, ModelName,
-    Payload, Seq, StreamId,
+    CaptureTime, Epoch, FrameBatch, FrameEntry, FrameFormat, MediaTime, ModelName, Payload, Seq,
+    Stamp, StreamId,
 };
 
 /// Most bytes of one object, so that a worker can hold a few.
@@ -23,10 +23,7 @@ const MAX_OBJECT_BYTES: usize = 32 << 20;
 /// An encoded picture on its way to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) seq: Seq,
-    pub(crate) media_time: MediaTime,
-    pub(crate) captured_at: CaptureTime,
-    pub(crate) clock: CaptureClock,
+    pub(crate) stamp: Stamp,
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) format: FrameFormat,
@@ -149,7 +146,7 @@ impl Bundler {
     }
 
     fn bundle(&self, open: Open) -> Bundle {
-        let last_taken = open.entries.last().map_or(MediaTime(0), |entry| entry.media_time);
+        let last_taken = open.entries.last().map_or(MediaTime(0), |entry| entry.stamp.media_time);
         let (runs, opened, newest) = (open.runs, open.since, open.newest);
         let (payload, object) = if self.goes_inline(open.payload.len(), open.entries.len()) {
             (Payload::inline(&open.payload), None)
@@ -190,8 +187,8 @@ impl Bundler {
     /// No two bundles of a model begin with the same frame, so no two have the same key.
     fn key(&self, entries: &[FrameEntry]) -> String {
         let Address { stream, epoch, model, .. } = &self.address;
-        let first = entries.first().map_or(Seq(0), |entry| entry.seq);
-        let one = entries.iter().all(|entry| entry.seq == first);
+        let first = entries.first().map_or(Seq(0), |entry| entry.stamp.seq);
+        let one = entries.iter().all(|entry| entry.stamp.seq == first);
         let suffix = match entries.first().map(|entry| entry.format) {
             Some(FrameFormat::H264) => "h264",
             _ if one => "jpg",
@@ -208,7 +205,7 @@ impl Open {
     }
 
     fn bytes_added_by(&self, run: &[Arc<Frame>]) -> usize {
-        let new = run.iter().filter(|frame| !self.offsets.contains_key(&frame.seq));
+        let new = run.iter().filter(|frame| !self.offsets.contains_key(&frame.stamp.seq));
         new.map(|frame| frame.bytes.len()).sum()
     }
 
@@ -216,7 +213,7 @@ impl Open {
         self.runs += 1;
         self.newest = now;
         for frame in run {
-            let offset = *self.offsets.entry(frame.seq).or_insert_with(|| {
+            let offset = *self.offsets.entry(frame.stamp.seq).or_insert_with(|| {
                 let offset = self.payload.len() as u64;
                 self.payload.extend_from_slice(&frame.bytes);
                 offset
@@ -228,10 +225,7 @@ impl Open {
 
 fn entry(frame: &Frame, offset: u64) -> FrameEntry {
     FrameEntry {
-        seq: frame.seq,
-        media_time: frame.media_time,
-        captured_at: frame.captured_at,
-        clock: frame.clock,
+        stamp: frame.stamp,
         width: frame.width,
         height: frame.height,
         format: frame.format,
@@ -247,6 +241,7 @@ fn fits_inline(bytes: usize, entries: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use services::CaptureClock;
     use services::config::Span;
     use services::message::MAX_REPLY_TO_BYTES;
 
@@ -270,10 +265,12 @@ mod tests {
 
     fn frame(seq: u64, bytes: usize) -> Arc<Frame> {
         Arc::new(Frame {
-            seq: Seq(seq),
-            media_time: MediaTime(i64::try_from(seq).unwrap() * 3_600),
-            captured_at: CaptureTime::LATEST,
-            clock: CaptureClock::Arrival,
+            stamp: Stamp {
+                seq: Seq(seq),
+                media_time: MediaTime(i64::try_from(seq).unwrap() * 3_600),
+                captured_at: CaptureTime::LATEST,
+                clock: CaptureClock::Arrival,
+            },
             width: u32::MAX,
             height: u32::MAX,
             format: FrameFormat::Jpeg,
@@ -314,7 +311,7 @@ mod tests {
         let start = Instant::now();
         bundler.push(&[frame(0, 3)], start);
         let closed = bundler.push(&[frame(25, 3)], start + Duration::from_secs(1));
-        assert_eq!(closed[0].batch.frames[1].captured_at, CaptureTime::LATEST);
+        assert_eq!(closed[0].batch.frames[1].stamp.captured_at, CaptureTime::LATEST);
         let now = (CaptureTime(100_000_000), start + Duration::from_secs(4));
         let deadline = closed[0].deadline(Duration::from_secs(2), now);
         assert_eq!(deadline, CaptureTime(99_000_000), "three seconds ago, and two");
@@ -329,7 +326,7 @@ mod tests {
         let batch = &closed[0].batch;
         assert_eq!(batch.frames.iter().map(|f| f.offset).collect::<Vec<_>>(), [0, 5, 5, 10]);
         assert_eq!(closed[0].object.as_ref().unwrap().1.len(), 15);
-        assert_eq!(batch.answered().map(|f| f.seq.0).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(batch.answered().map(|f| f.stamp.seq.0).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
@@ -380,7 +377,7 @@ mod tests {
                 prop_assert!(bundle.runs <= u64::from(max_frames));
                 prop_assert!(payload != PayloadChoice::Inline || bundle.object.is_none());
                 let read = FrameBatch::from_json(&text).unwrap();
-                seqs.extend(read.answered().map(|frame| frame.seq.0));
+                seqs.extend(read.answered().map(|frame| frame.stamp.seq.0));
             }
             prop_assert_eq!(seqs, (0..sizes.len() as u64).collect::<Vec<_>>());
         }

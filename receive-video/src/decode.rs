@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use media::h264::{DecodeError, Decoder};
 use media::{AccessUnit, Picture};
+use services::Seq;
 
 /// Most bytes of access units held back undecoded; past it, the oldest are decoded ahead of need.
 const MAX_HELD_BYTES: usize = 8 << 20;
@@ -25,14 +26,14 @@ pub(crate) struct LazyDecoder<D> {
     decoder: D,
     held: VecDeque<Held>,
     held_bytes: usize,
-    fed: BTreeMap<i64, u64>,
-    pictures: BTreeMap<u64, Picture>,
+    fed: BTreeMap<i64, Seq>,
+    pictures: BTreeMap<Seq, Picture>,
     flushed: bool,
 }
 
 #[derive(Debug)]
 struct Held {
-    seq: u64,
+    seq: Seq,
     unit: AccessUnit,
     unwanted: bool,
 }
@@ -56,7 +57,7 @@ impl<D: Decoder> LazyDecoder<D> {
     /// Too much was held, decoding ahead was needed, and the decoder refused.
     pub(crate) fn push(
         &mut self,
-        seq: u64,
+        seq: Seq,
         unit: AccessUnit,
         begins: bool,
     ) -> Result<(), Undecodable> {
@@ -73,7 +74,7 @@ impl<D: Decoder> LazyDecoder<D> {
     }
 
     /// Tells that nobody will ask for this unit's picture.
-    pub(crate) fn release(&mut self, seq: u64) {
+    pub(crate) fn release(&mut self, seq: Seq) {
         self.pictures.remove(&seq);
         self.fed.retain(|_, fed| *fed != seq);
         if let Some(held) = self.held.iter_mut().rfind(|held| held.seq == seq) {
@@ -85,7 +86,7 @@ impl<D: Decoder> LazyDecoder<D> {
     ///
     /// # Errors
     /// It cannot be decoded; nothing more can be before the next key frame.
-    pub(crate) fn picture(&mut self, seq: u64) -> Result<Picture, Undecodable> {
+    pub(crate) fn picture(&mut self, seq: Seq) -> Result<Picture, Undecodable> {
         let picture = self.decode_up_to(seq);
         if picture.is_err() {
             self.forget();
@@ -93,7 +94,7 @@ impl<D: Decoder> LazyDecoder<D> {
         picture
     }
 
-    fn decode_up_to(&mut self, seq: u64) -> Result<Picture, Undecodable> {
+    fn decode_up_to(&mut self, seq: Seq) -> Result<Picture, Undecodable> {
         while self.held.front().is_some_and(|held| held.seq <= seq) {
             self.feed_next()?;
         }

@@ -24,7 +24,7 @@ impl<'a> Feed<'a> {
     /// Passes a unit on; a live one is left out, up to the next key frame, when the stage is busy. False when the
     /// stage has ended.
     pub(crate) async fn give(&mut self, arrival: Arrival) -> bool {
-        self.units = arrival.seq + 1;
+        self.units = arrival.stamp.seq.0 + 1;
         self.key_frames += u64::from(arrival.unit.key);
         if !self.live {
             return self.inbox.send(Inbound::Unit(Box::new(arrival))).await.is_ok();
@@ -41,22 +41,22 @@ impl<'a> Feed<'a> {
 #[cfg(test)]
 mod tests {
     use media::AccessUnit;
-    use services::{CaptureClock, CaptureTime};
+    use services::MediaTime;
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::inbox::{Held, inbox};
+    use crate::sample::tests::stamp;
 
     fn arrival(seq: u64, key: bool) -> Arrival {
         let unit = AccessUnit { data: vec![1].into(), pts: 0, dts: 0, key, referenced: true };
-        let (captured_at, clock) = (CaptureTime(0), CaptureClock::Arrival);
-        Arrival { seq, captured_at, clock, loss: false, unit }
+        Arrival { stamp: stamp(seq, MediaTime(0)), loss: false, unit }
     }
 
     fn seqs(inbox: &mut mpsc::Receiver<Held>) -> Vec<u64> {
         let mut seqs = Vec::new();
         while let Ok(Held { inbound: Inbound::Unit(arrival), .. }) = inbox.try_recv() {
-            seqs.push(arrival.seq);
+            seqs.push(arrival.stamp.seq.0);
         }
         seqs
     }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use services::Epoch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::source::Arrival;
@@ -12,7 +13,7 @@ use crate::source::Arrival;
 #[derive(Debug)]
 pub(crate) enum Inbound {
     /// A connection plays: a new epoch.
-    Open,
+    Open(Epoch),
     /// An access unit.
     Unit(Box<Arrival>),
     /// The connection has ended after so many access units.
@@ -101,17 +102,17 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use media::AccessUnit;
-    use services::{CaptureClock, CaptureTime};
+    use services::MediaTime;
 
     use super::*;
+    use crate::sample::tests::stamp;
 
     const MIB: usize = 1 << 20;
 
     fn unit(bytes: usize) -> Box<Arrival> {
         let data = vec![1; bytes].into();
         let unit = AccessUnit { data, pts: 0, dts: 0, key: true, referenced: true };
-        let (captured_at, clock) = (CaptureTime(0), CaptureClock::Arrival);
-        Box::new(Arrival { seq: 0, captured_at, clock, loss: false, unit })
+        Box::new(Arrival { stamp: stamp(0, MediaTime(0)), loss: false, unit })
     }
 
     #[tokio::test]

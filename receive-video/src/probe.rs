@@ -181,7 +181,7 @@ impl Look {
     }
 
     fn unit(&mut self, arrival: &Arrival, now: Instant) {
-        let time = arrival.media_time();
+        let time = arrival.stamp.media_time;
         self.signs.unit(arrival);
         self.prospect.unit(time, arrival.unit.key, now.into_std());
         let obstacle = self.prospect.obstacle(now.into_std()).map(|one| one.incident.words);

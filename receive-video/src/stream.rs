@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use media::h264::support::check_unit;
 use services::config::{ReceiveConfig, StreamConfig};
 use services::retry::Backoff;
-use services::{Clock, MediaTime};
+use services::{Clock, Epoch, MediaTime};
 use tokio::time::error::Elapsed;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -109,7 +109,8 @@ impl Receiver {
         let Some(first) = first.ok_or_else(none_came)?? else { return Err(SourceError::empty()) };
         self.check(&first)?;
         let mut feed = Feed::new(&self.inbox, self.is_live());
-        if self.inbox.send(Inbound::Open).await.is_err() {
+        let epoch = self.name_epoch().await;
+        if self.inbox.send(Inbound::Open(epoch)).await.is_err() {
             return Ok(End::Stopped);
         }
         let began = Instant::now();
@@ -118,6 +119,18 @@ impl Receiver {
         // A closed inbox means that the stage has ended, and its accounts with it.
         let _ = self.inbox.send(Inbound::Close { units: feed.units }).await;
         end
+    }
+
+    /// Names the epoch that begins with the access unit that has just come. It has a name on a disk that takes none, too:
+    /// only a crash and a clock that is set back could give the same one again then.
+    async fn name_epoch(&self) -> Epoch {
+        let epoch = self.spool.next_epoch(self.clock.now());
+        let spool = Arc::clone(&self.spool);
+        let saved = tokio::task::spawn_blocking(move || spool.save_epoch(epoch)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!(stream = %self.board.id(), %epoch, %error, "the epoch's name is not kept");
+        }
+        epoch
     }
 
     async fn pass_on(
@@ -138,13 +151,13 @@ impl Receiver {
             let now = Instant::now();
             self.board.arrived(now);
             self.check(&arrival)?;
-            media_time = media_time.max(arrival.media_time());
-            outlook.prospect.unit(arrival.media_time(), arrival.unit.key, now);
+            media_time = media_time.max(arrival.stamp.media_time);
+            outlook.prospect.unit(arrival.stamp.media_time, arrival.unit.key, now);
             outlook.say(StreamState::Playing, now).await;
             let refreshed = signs.unit(&arrival);
             self.note_all(signs.incidents()).await;
             if self.is_camera() {
-                watchdog.unit(arrival.media_time(), arrival.unit.key || refreshed, now)?;
+                watchdog.unit(arrival.stamp.media_time, arrival.unit.key || refreshed, now)?;
             }
             if !feed.give(arrival).await {
                 return Ok(End::Stopped);

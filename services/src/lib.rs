@@ -26,6 +26,7 @@ pub mod queue;
 pub mod result;
 pub mod retry;
 pub mod sqlite;
+mod stamp;
 pub mod stop;
 pub mod time;
 
@@ -39,4 +40,5 @@ pub use id::{Epoch, FrameId, ModelName, Seq, StreamId};
 pub use keep::Keep;
 pub use message::{DetectionRow, FrameBatch, FrameEntry, FrameFormat, Payload, Status};
 pub use result::{Detection, FrameResult, Region};
+pub use stamp::Stamp;
 pub use time::{CaptureClock, CaptureTime, MediaTime};

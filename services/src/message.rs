@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::counted;
-use crate::id::{Epoch, FrameId, ModelName, Seq, StreamId};
-use crate::time::{CaptureClock, CaptureTime, MediaTime};
+use crate::id::{Epoch, FrameId, ModelName, StreamId};
+use crate::stamp::Stamp;
+use crate::time::CaptureTime;
 
 /// What one queue message carries: frames of one stream, in time order, for one model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,14 +55,9 @@ fn one() -> u32 {
 /// One frame of a [`FrameBatch`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameEntry {
-    /// Its number within the epoch.
-    pub seq: Seq,
-    /// Its presentation time, in 90 kHz ticks since the epoch's start.
-    pub media_time: MediaTime,
-    /// When it was captured, in UTC microseconds.
-    pub captured_at: CaptureTime,
-    /// The clock that `captured_at` was read from.
-    pub clock: CaptureClock,
+    /// What is known of it since it arrived.
+    #[serde(flatten)]
+    pub stamp: Stamp,
     /// Width of the payload's picture, in pixels.
     pub width: u32,
     /// Height of the payload's picture, in pixels.
@@ -189,13 +185,13 @@ impl FrameBatch {
 
     /// The id of one of the batch's frames.
     pub fn frame_id(&self, entry: &FrameEntry) -> FrameId {
-        FrameId { stream: self.stream.clone(), epoch: self.epoch, seq: entry.seq }
+        FrameId { stream: self.stream.clone(), epoch: self.epoch, seq: entry.stamp.seq }
     }
 
     /// The UTC time after which nobody wants the answer about a frame.
     pub fn deadline_of(&self, entry: &FrameEntry) -> Option<CaptureTime> {
-        let newest = self.frames.iter().map(|frame| frame.media_time).max()?;
-        Some(self.deadline?.after(entry.media_time - newest))
+        let newest = self.frames.iter().map(|frame| frame.stamp.media_time).max()?;
+        Some(self.deadline?.after(entry.stamp.media_time - newest))
     }
 
     /// The frames that the batch's rows will be of: the last of each window.
@@ -243,11 +239,11 @@ impl FrameBatch {
     fn check_for_table(&self, entry: &FrameEntry) -> Result<(), MessageError> {
         let refuse = |words| Err(MessageError::Inconsistent(words));
         let frame = self.frame_id(entry);
-        if self.epoch.0.max(entry.seq.0) > MAX_NUMBER {
+        if self.epoch.0.max(entry.stamp.seq.0) > MAX_NUMBER {
             return refuse(format!("frame {frame}: epoch and seq are at most {MAX_NUMBER}"));
         }
-        if !(CaptureTime::EARLIEST..=CaptureTime::LATEST).contains(&entry.captured_at) {
-            let captured_at = entry.captured_at;
+        if !(CaptureTime::EARLIEST..=CaptureTime::LATEST).contains(&entry.stamp.captured_at) {
+            let captured_at = entry.stamp.captured_at;
             return refuse(format!(
                 "frame {frame} was captured at {captured_at}, expected the years 1 to 9999"
             ));
@@ -295,16 +291,11 @@ pub struct DetectionRow {
     pub stream: StreamId,
     /// The connection, UTC milliseconds at its start.
     pub epoch: Epoch,
-    /// The access unit's number within the epoch.
-    pub seq: Seq,
+    /// What is known of the frame since it arrived.
+    #[serde(flatten)]
+    pub stamp: Stamp,
     /// `stream/epoch/seq`, zero-padded.
     pub frame_id: String,
-    /// Presentation time in 90 kHz ticks since the epoch's start.
-    pub media_time: MediaTime,
-    /// Capture time in UTC microseconds.
-    pub captured_at: CaptureTime,
-    /// The clock that `captured_at` was read from.
-    pub clock: CaptureClock,
     /// The model's name.
     pub model: ModelName,
     /// The model file's content hash, or the algorithm's own version.

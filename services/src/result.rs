@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorKind, PortError};
-use crate::id::{Epoch, FrameId, ModelName, Seq, StreamId};
+use crate::id::{Epoch, FrameId, ModelName, StreamId};
 use crate::message::Status;
 use crate::queue::MAX_MESSAGE_BYTES;
-use crate::time::{CaptureClock, CaptureTime, MediaTime};
+use crate::stamp::Stamp;
+use crate::time::CaptureTime;
 
 /// What a model said about a frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,14 +23,9 @@ pub struct FrameResult {
     pub stream: StreamId,
     /// The connection, UTC milliseconds at its start.
     pub epoch: Epoch,
-    /// The access unit's number within the epoch.
-    pub seq: Seq,
-    /// Presentation time in 90 kHz ticks since the epoch's start.
-    pub media_time: MediaTime,
-    /// Capture time in UTC microseconds.
-    pub captured_at: CaptureTime,
-    /// The clock that `captured_at` was read from.
-    pub clock: CaptureClock,
+    /// What is known of the frame since it arrived.
+    #[serde(flatten)]
+    pub stamp: Stamp,
     /// The model's name.
     pub model: ModelName,
     /// What came of it: `ok` with detections, `none` without any, `error` with a reason.
@@ -84,7 +80,7 @@ impl FrameResult {
 
     /// The frame that it is about.
     pub fn frame_id(&self) -> FrameId {
-        FrameId { stream: self.stream.clone(), epoch: self.epoch, seq: self.seq }
+        FrameId { stream: self.stream.clone(), epoch: self.epoch, seq: self.stamp.seq }
     }
 
     /// Writes the result as JSON.

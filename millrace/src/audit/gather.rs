@@ -184,8 +184,8 @@ fn enter(body: &str, books: &mut Books, place: impl Fn(&mut Books) -> &mut Frame
     };
     let key = Key { stream: batch.stream.clone(), epoch: batch.epoch, model: batch.model.clone() };
     if books.concerns(&key) {
-        let known = batch.answered().filter(|entry| books.knows(&key, entry.media_time));
-        let known: Vec<Seq> = known.map(|entry| entry.seq).collect();
+        let known = batch.answered().filter(|entry| books.knows(&key, entry.stamp.media_time));
+        let known: Vec<Seq> = known.map(|entry| entry.stamp.seq).collect();
         place(books).extend(&key, known);
     }
 }

@@ -235,8 +235,8 @@ impl BatchWorker {
                     Some(row) if row.status == Status::Error => counts.errors += 1,
                     Some(row) => {
                         counts.inferred += 1;
-                        let since_capture = row.captured_at.millis_until(row.inferred_at);
-                        if let Some(skew) = counts.answered(since_capture, row.clock) {
+                        let since_capture = row.stamp.captured_at.millis_until(row.inferred_at);
+                        if let Some(skew) = counts.answered(since_capture, row.stamp.clock) {
                             tracing::warn!(stream = %batch.stream, model = %batch.model, "{skew}");
                         }
                         latency.record(seconds(row.latency_ms));

@@ -112,14 +112,14 @@ async fn a_damaged_frame_costs_the_others_of_its_bundle_nothing() {
         (3, Status::Error),
         (4, Status::Ok),
     ] {
-        let of_frame: Vec<_> = rows.iter().filter(|row| row.seq.0 == seq).collect();
+        let of_frame: Vec<_> = rows.iter().filter(|row| row.stamp.seq.0 == seq).collect();
         assert!(
             !of_frame.is_empty() && of_frame.iter().all(|row| row.status == status),
             "{seq}: {of_frame:?}"
         );
         assert!(status == Status::Ok || of_frame.len() == 1);
     }
-    let claim = rows.iter().find(|row| row.seq.0 == 3).unwrap().reason.clone().unwrap();
+    let claim = rows.iter().find(|row| row.stamp.seq.0 == 3).unwrap().reason.clone().unwrap();
     assert!(claim.contains("65535 × 65535"), "{claim}");
     assert!(site.dead().await[0].reason.starts_with("3 of 5 frames failed"));
     worker.stop().await;
@@ -153,7 +153,7 @@ async fn a_model_that_panics_on_one_picture_answers_the_others() {
     let failed: Vec<_> =
         site.rows().into_iter().filter(|row| row.status == Status::Error).collect();
     let [row] = failed.try_into().unwrap();
-    assert_eq!(row.seq.0, 1);
+    assert_eq!(row.stamp.seq.0, 1);
     let reason = row.reason.unwrap();
     assert!(
         reason.starts_with("run model: it panicked: ") && reason.contains("a width that breaks it"),

@@ -38,8 +38,8 @@ impl Camera {
         for seq in self.sent.load(Ordering::SeqCst)..=u64::try_from(until).unwrap() {
             let came = START.0 + i64::try_from(seq).unwrap() * micros(EVERY);
             let mut batch = self.batch.clone();
-            batch.frames[0].seq = Seq(seq);
-            batch.frames[0].captured_at = CaptureTime(came - 3_600_000_000);
+            batch.frames[0].stamp.seq = Seq(seq);
+            batch.frames[0].stamp.captured_at = CaptureTime(came - 3_600_000_000);
             batch.deadline = Some(CaptureTime(came + micros(FRESH)));
             self.queue.send(&[batch.to_json()]).await.unwrap().remove(0).unwrap();
             self.sent.store(seq + 1, Ordering::SeqCst);
@@ -82,7 +82,7 @@ async fn a_model_ten_times_too_slow_answers_what_is_fresh_and_sheds_the_rest() {
     let (answered, shed): (Vec<_>, Vec<_>) =
         rows.into_iter().partition(|row| row.status != Status::Error);
     let age = |row: &services::DetectionRow| {
-        let came = START.0 + i64::try_from(row.seq.0).unwrap() * micros(EVERY);
+        let came = START.0 + i64::try_from(row.stamp.seq.0).unwrap() * micros(EVERY);
         row.inferred_at.0 - came
     };
     assert_eq!(answered.len() as u64, runs.load(Ordering::SeqCst));

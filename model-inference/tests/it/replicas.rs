@@ -19,7 +19,7 @@ async fn two_replicas_answer_each_frame_once() {
     site.done().await;
     let mut answers = BTreeMap::<u64, u32>::new();
     for row in site.rows() {
-        *answers.entry(row.seq.0).or_default() += 1;
+        *answers.entry(row.stamp.seq.0).or_default() += 1;
     }
     assert_eq!(answers, (0..60).map(|seq| (seq, 1)).collect());
     first.stop().await;

@@ -21,8 +21,8 @@ use services::message::ObjectRef;
 use services::queue::{DeadLetter, Queue, SqliteQueue};
 use services::{
     CaptureClock, CaptureTime, Clock, DataFolder, DetectionRow, Epoch, FrameBatch, FrameEntry,
-    FrameFormat, MadeUpClock, MediaTime, ModelName, Payload, PortError, Ports, Seq, StreamId,
-    WorkQueue, open_embedded,
+    FrameFormat, MadeUpClock, MediaTime, ModelName, Payload, PortError, Ports, Seq, Stamp,
+    StreamId, WorkQueue, open_embedded,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -252,10 +252,12 @@ impl Site {
         let entry = |(seq, bytes): (u64, &Vec<u8>)| {
             offset += bytes.len() as u64;
             FrameEntry {
-                seq: Seq(seq),
-                media_time: MediaTime(i64::try_from(seq).unwrap() * 90_000),
-                captured_at: CaptureTime::from_system(std::time::SystemTime::now()),
-                clock: CaptureClock::Arrival,
+                stamp: Stamp {
+                    seq: Seq(seq),
+                    media_time: MediaTime(i64::try_from(seq).unwrap() * 90_000),
+                    captured_at: CaptureTime::from_system(std::time::SystemTime::now()),
+                    clock: CaptureClock::Arrival,
+                },
                 width: 64,
                 height: 32,
                 format: FrameFormat::Jpeg,
@@ -295,7 +297,7 @@ impl Site {
         self.store(jpeg.clone()).await;
         let mut batch = self.batch(&[jpeg]);
         for seq in seqs {
-            batch.frames[0].seq = Seq(seq);
+            batch.frames[0].stamp.seq = Seq(seq);
             self.send(batch.to_json()).await;
         }
     }
@@ -312,7 +314,7 @@ impl Site {
 
     /// `seq status` of each accepted row, in order of the frames.
     pub(crate) fn told(&self) -> Vec<String> {
-        let told = |row: &DetectionRow| format!("{} {}", row.seq.0, row.status.as_str());
+        let told = |row: &DetectionRow| format!("{} {}", row.stamp.seq.0, row.status.as_str());
         let mut all: Vec<String> = self.rows().iter().map(told).collect();
         all.sort();
         all

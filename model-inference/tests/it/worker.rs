@@ -136,7 +136,9 @@ async fn key_frames_are_decoded_here() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_failed_are_sent_again_and_those_alone() {
     let site = Site::new();
-    site.script(|times, row| if row.seq.0 % 2 == 0 && times <= 2 { Err(away()) } else { Ok(()) });
+    site.script(
+        |times, row| if row.stamp.seq.0 % 2 == 0 && times <= 2 { Err(away()) } else { Ok(()) },
+    );
     site.submit(&vec![jpeg_of(64, 32); 4]).await;
     let worker = site.start(one_thing());
     site.done().await;

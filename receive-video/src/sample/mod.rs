@@ -6,10 +6,10 @@
 mod picker;
 mod reorder;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use services::MediaTime;
 use services::config::{Pick, SampleConfig};
+use services::{MediaTime, Stamp};
 
 pub(crate) use picker::Run;
 use picker::{Choice, Picker};
@@ -58,8 +58,8 @@ pub(crate) enum Fate {
 /// A unit with its fate for each lane that is settled by now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settled {
-    /// The unit's number.
-    pub(crate) seq: u64,
+    /// The unit's stamp.
+    pub(crate) stamp: Stamp,
     /// No other lane has a say in this unit any more.
     pub(crate) last_word: bool,
     /// Lane and fate.
@@ -127,12 +127,12 @@ impl Sampler {
         if begins {
             settled.extend(self.settle_held());
             let trouble = self.trouble.take();
-            self.began = trouble.filter(|_| unit.open).map(|reason| (unit.time, reason));
+            self.began = trouble.filter(|_| unit.open).map(|reason| (unit.time(), reason));
         }
-        let leading = self.began.filter(|(began, _)| unit.time < *began);
+        let leading = self.began.filter(|(began, _)| unit.time() < *began);
         if let Some(reason) = self.trouble.or(leading.map(|(_, reason)| reason)) {
             let all = (0..self.lanes.len()).map(|lane| (lane, Fate::Skip(reason)));
-            settled.push(Settled { seq: unit.seq, last_word: true, fates: all.collect() });
+            settled.push(Settled { stamp: unit.stamp, last_word: true, fates: all.collect() });
             return settled;
         }
         settled.extend(self.settle_by_key(&unit));
@@ -151,7 +151,7 @@ impl Sampler {
         let held = self.reorder.drain();
         let exact = self.lanes_of(Pick::Exact);
         let skip = |unit: UnitMeta| Settled {
-            seq: unit.seq,
+            stamp: unit.stamp,
             last_word: true,
             fates: exact.iter().map(|&lane| (lane, Fate::Skip(reason::AFTER_DAMAGE))).collect(),
         };
@@ -196,20 +196,20 @@ impl Sampler {
         };
         let fates: Vec<_> = lanes.into_iter().map(decide).collect();
         let last_word = !self.has(Pick::Exact);
-        (!fates.is_empty()).then_some(Settled { seq: unit.seq, last_word, fates })
+        (!fates.is_empty()).then_some(Settled { stamp: unit.stamp, last_word, fates })
     }
 
     fn settle_exact(&mut self, unit: &UnitMeta) -> Settled {
         let lanes = self.lanes_of(Pick::Exact);
         let fates = lanes.into_iter().map(|lane| (lane, self.offer(lane, unit))).collect();
-        Settled { seq: unit.seq, last_word: true, fates }
+        Settled { stamp: unit.stamp, last_word: true, fates }
     }
 
     fn offer(&mut self, lane: usize, unit: &UnitMeta) -> Fate {
-        if unit.time < MediaTime(0) {
+        if unit.time() < MediaTime(0) {
             return Fate::Skip(reason::NOT_SHOWN);
         }
-        match self.lanes[lane].picker.offer(unit.time) {
+        match self.lanes[lane].picker.offer(unit.time()) {
             Choice::NotDue => Fate::Skip(reason::NOT_DUE),
             Choice::OutOfOrder => Fate::Skip(reason::OUT_OF_ORDER),
             Choice::Context => Fate::Context(reason::CONTEXT),

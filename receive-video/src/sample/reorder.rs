@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use services::MediaTime;
+use services::{MediaTime, Stamp};
 
 /// The deepest reordering that H.264 allows (ITU-T H.264 §A.3.1: `max_dec_frame_buffering` is at most 16).
 const DEEPEST: usize = 16;
@@ -12,16 +12,21 @@ const UNDECLARED: usize = 2;
 /// One access unit as the sampler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnitMeta {
-    /// Its number within the epoch.
-    pub(crate) seq: u64,
-    /// Its presentation time.
-    pub(crate) time: MediaTime,
+    /// Its place in the epoch and its times.
+    pub(crate) stamp: Stamp,
     /// Decoding can start here.
     pub(crate) key: bool,
     /// It is the key frame of an open group: pictures after it may be shown before it, and refer to what came before.
     pub(crate) open: bool,
     /// Packets before it, or of it, were lost.
     pub(crate) loss: bool,
+}
+
+impl UnitMeta {
+    /// Its presentation time.
+    pub(crate) fn time(&self) -> MediaTime {
+        self.stamp.media_time
+    }
 }
 
 /// Holds units back for as long as an earlier one may still come.
@@ -50,7 +55,7 @@ impl Reorder {
     /// Takes the next unit in decoding order; gives those whose turn it now is.
     pub(crate) fn push(&mut self, unit: UnitMeta) -> Vec<UnitMeta> {
         let mut next = if unit.key && !unit.open { self.drain() } else { Vec::new() };
-        self.learn(unit.time.0);
+        self.learn(unit.time().0);
         self.held.push(unit);
         while self.held.len() > self.depth {
             next.extend(self.earliest());
@@ -62,12 +67,12 @@ impl Reorder {
     pub(crate) fn drain(&mut self) -> Vec<UnitMeta> {
         self.recent.clear();
         let mut all = std::mem::take(&mut self.held);
-        all.sort_by_key(|unit| unit.time);
+        all.sort_by_key(UnitMeta::time);
         all
     }
 
     fn earliest(&mut self) -> Option<UnitMeta> {
-        let at = self.held.iter().enumerate().min_by_key(|(_, unit)| unit.time)?.0;
+        let at = self.held.iter().enumerate().min_by_key(|(_, unit)| unit.time())?.0;
         Some(self.held.remove(at))
     }
 
@@ -86,13 +91,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sample::tests::stamp;
 
     fn unit(seq: u64, pts: i64, key: bool) -> UnitMeta {
-        UnitMeta { seq, time: MediaTime(pts), key, open: false, loss: false }
+        UnitMeta { stamp: stamp(seq, MediaTime(pts)), key, open: false, loss: false }
     }
 
     fn times(units: &[UnitMeta]) -> Vec<i64> {
-        units.iter().map(|unit| unit.time.0).collect()
+        units.iter().map(|unit| unit.time().0).collect()
     }
 
     fn run(depth: Option<u32>, decode_order: &[i64]) -> (Vec<i64>, Vec<i64>) {

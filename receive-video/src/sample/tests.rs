@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use services::config::Span;
+use services::{CaptureClock, CaptureTime, Seq};
 
 use super::*;
 
@@ -11,8 +12,14 @@ fn sample(pick: Pick, every_ms: u64, frames: u32) -> SampleConfig {
     SampleConfig { pick, every: Span::from_millis(every_ms), frames, ..SampleConfig::default() }
 }
 
+/// The stamp of an access unit that came at no particular time.
+pub(crate) fn stamp(seq: u64, media_time: MediaTime) -> Stamp {
+    let (captured_at, clock) = (CaptureTime(0), CaptureClock::Arrival);
+    Stamp { seq: Seq(seq), media_time, captured_at, clock }
+}
+
 fn unit(seq: u64, pts: i64, key: bool) -> UnitMeta {
-    UnitMeta { seq, time: MediaTime(pts), key, open: false, loss: false }
+    UnitMeta { stamp: stamp(seq, MediaTime(pts)), key, open: false, loss: false }
 }
 
 /// A picture is taken as a run of its own.
@@ -22,7 +29,11 @@ fn take(pts: i64) -> Fate {
 
 fn fates_of(settled: &[Settled], lane: usize) -> BTreeMap<u64, Fate> {
     let of_lane = |settled: &Settled| {
-        settled.fates.iter().find(|(l, _)| *l == lane).map(|(_, f)| (settled.seq, f.clone()))
+        settled
+            .fates
+            .iter()
+            .find(|(l, _)| *l == lane)
+            .map(|(_, f)| (settled.stamp.seq.0, f.clone()))
     };
     settled.iter().filter_map(of_lane).collect()
 }
@@ -182,7 +193,8 @@ proptest! {
         for (n, &(shift, key, open, loss)) in (0..).zip(&arrivals) {
             let time = MediaTime((n + shift) * 3_600);
             let seq = n.unsigned_abs();
-            settled.extend(sampler.push(UnitMeta { seq, time, key, open, loss }));
+            let stamp = stamp(seq, time);
+            settled.extend(sampler.push(UnitMeta { stamp, key, open, loss }));
             if seq == spoil_at {
                 settled.extend(sampler.spoil());
             }
@@ -191,7 +203,7 @@ proptest! {
         for lane in 0..lanes.len() {
             let mut seqs: Vec<u64> = settled
                 .iter()
-                .flat_map(|s| s.fates.iter().filter(|(l, _)| *l == lane).map(|_| s.seq))
+                .flat_map(|s| s.fates.iter().filter(|(l, _)| *l == lane).map(|_| s.stamp.seq.0))
                 .collect();
             seqs.sort_unstable();
             prop_assert_eq!(seqs, (0..arrivals.len() as u64).collect::<Vec<_>>());

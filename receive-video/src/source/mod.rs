@@ -21,7 +21,7 @@ use std::time::Duration;
 use media::AccessUnit;
 use media::h264::support::Unsupported;
 use services::config::StreamConfig;
-use services::{CaptureClock, CaptureTime, Clock, MediaTime};
+use services::{Clock, Stamp};
 
 pub(crate) use address::Address;
 pub use error::{SourceError, SourceErrorKind};
@@ -45,23 +45,12 @@ pub fn check_source(stream: &StreamConfig) -> Result<(), SourceError> {
 /// An access unit and what is known of it beyond its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    /// Its number within the epoch.
-    pub(crate) seq: u64,
-    /// When it was captured.
-    pub(crate) captured_at: CaptureTime,
-    /// The clock that this was read from.
-    pub(crate) clock: CaptureClock,
+    /// Its place in the epoch and its times.
+    pub(crate) stamp: Stamp,
     /// Packets before it, or of it, were lost.
     pub(crate) loss: bool,
     /// The unit; `pts` is its media time.
     pub(crate) unit: AccessUnit,
-}
-
-impl Arrival {
-    /// Its media time.
-    pub(crate) fn media_time(&self) -> MediaTime {
-        MediaTime(self.unit.pts)
-    }
 }
 
 /// Something that happened to a source without ending it.

@@ -17,7 +17,7 @@ use retina::client::{
 use retina::codec::{CodecItem, FrameFormat, ParametersRef, VideoFrame};
 use retina::rtcp::ReceivedCompoundPacket;
 use services::stop::TEARDOWN;
-use services::{CaptureTime, MediaTime};
+use services::{CaptureTime, MediaTime, Seq, Stamp};
 use url::Url;
 
 use super::address::RtspAddress;
@@ -151,9 +151,9 @@ impl RtspSource {
         if unit.key || changes {
             unit = unit.with_parameter_sets(&self.sets);
         }
-        let seq = self.next_seq;
+        let stamp = Stamp { seq: Seq(self.next_seq), media_time, captured_at, clock };
         self.next_seq += 1;
-        Ok(Arrival { seq, captured_at, clock, loss, unit })
+        Ok(Arrival { stamp, loss, unit })
     }
 
     /// Keeps the parameter sets that the RTSP library has now: it takes all out of the units, remembers one of each kind,

@@ -52,14 +52,14 @@ impl Signs {
 #[cfg(test)]
 mod tests {
     use media::AccessUnit;
-    use services::{CaptureClock, CaptureTime};
+    use services::MediaTime;
 
     use super::*;
+    use crate::sample::tests::stamp;
 
     fn unit(data: &[u8], loss: bool) -> Arrival {
         let unit = AccessUnit::from_annex_b(data.to_vec(), 0, 0);
-        let (captured_at, clock) = (CaptureTime(0), CaptureClock::Arrival);
-        Arrival { seq: 0, captured_at, clock, loss, unit }
+        Arrival { stamp: stamp(0, MediaTime(0)), loss, unit }
     }
 
     fn kinds(signs: &mut Signs) -> Vec<&'static str> {

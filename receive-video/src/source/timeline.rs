@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use media::AccessUnit;
-use services::{CaptureClock, CaptureTime, Clock, MediaTime};
+use services::{CaptureClock, CaptureTime, Clock, MediaTime, Seq, Stamp};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -88,10 +88,11 @@ impl TimelineSource {
     }
 
     fn arrival(&mut self, unit: AccessUnit) -> Arrival {
-        let seq = self.next_seq;
+        let (seq, media_time) = (Seq(self.next_seq), MediaTime(unit.pts));
         self.next_seq += 1;
-        let captured_at = self.began_at.after(MediaTime(unit.pts));
-        Arrival { seq, captured_at, clock: CaptureClock::File, loss: false, unit }
+        let captured_at = self.began_at.after(media_time);
+        let stamp = Stamp { seq, media_time, captured_at, clock: CaptureClock::File };
+        Arrival { stamp, loss: false, unit }
     }
 }
 
@@ -112,7 +113,8 @@ mod tests {
     async fn times(source: &mut TimelineSource) -> Vec<(u64, i64)> {
         let mut times = Vec::new();
         while let Some(arrival) = source.next().await.unwrap() {
-            times.push((arrival.seq, arrival.captured_at.0 - source.began_at.0));
+            let Stamp { seq, captured_at, .. } = arrival.stamp;
+            times.push((seq.0, captured_at.0 - source.began_at.0));
         }
         times
     }

@@ -6,37 +6,13 @@ use bytes::Bytes;
 use media::Picture;
 use media::jpeg::{self, JpegError};
 use services::config::SampleConfig;
-use services::{CaptureClock, CaptureTime, FrameFormat, MediaTime, Seq};
+use services::{FrameFormat, Stamp};
 
 use crate::bundle::Frame;
 
-/// What is known of a unit before it is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) seq: u64,
-    pub(super) media_time: MediaTime,
-    pub(super) captured_at: CaptureTime,
-    pub(super) clock: CaptureClock,
-}
-
-impl Stamp {
-    /// The frame of a key frame as it came.
-    pub(super) fn key_frame(self, size: (u32, u32), bytes: Bytes) -> Frame {
-        self.frame(size, FrameFormat::H264, bytes)
-    }
-
-    fn frame(self, (width, height): (u32, u32), format: FrameFormat, bytes: Bytes) -> Frame {
-        Frame {
-            seq: Seq(self.seq),
-            media_time: self.media_time,
-            captured_at: self.captured_at,
-            clock: self.clock,
-            width,
-            height,
-            format,
-            bytes,
-        }
-    }
+/// The frame of a key frame as it came.
+pub(super) fn key_frame(stamp: Stamp, (width, height): (u32, u32), bytes: Bytes) -> Frame {
+    Frame { stamp, width, height, format: FrameFormat::H264, bytes }
 }
 
 /// The encodings of one picture so far.
@@ -66,9 +42,9 @@ impl Encodings {
             Some(width) if narrow => self.picture.scaled(width),
             _ => self.picture.clone(),
         };
-        let bytes = jpeg::encode(&picture, quality)?;
-        let size = (picture.width(), picture.height());
-        let frame = Arc::new(self.stamp.frame(size, FrameFormat::Jpeg, bytes.into()));
+        let bytes = jpeg::encode(&picture, quality)?.into();
+        let (stamp, width, height) = (self.stamp, picture.width(), picture.height());
+        let frame = Arc::new(Frame { stamp, width, height, format: FrameFormat::Jpeg, bytes });
         self.made.push((max_width, quality, Arc::clone(&frame)));
         Ok(frame)
     }

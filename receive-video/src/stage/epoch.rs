@@ -1,15 +1,15 @@
 //! One epoch: arrivals in → closed bundles out. Decoding happens here, and nothing that waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use media::h264::{DecodeError, OpenH264Decoder, Sps};
 use services::config::{Pick, Size};
-use services::{Epoch, StreamId};
+use services::{Epoch, Seq, Stamp, StreamId};
 
-use super::encode::{Encodings, Stamp};
+use super::encode::{Encodings, key_frame};
 use super::lane::{Lane, LaneConfig};
 use crate::bundle::{Address, Bundle, Bundler, Frame};
 use crate::decode::LazyDecoder;
@@ -49,8 +49,7 @@ pub(super) struct EpochWork {
     pub(super) received: u64,
     sampler: Sampler,
     decoder: LazyDecoder<OpenH264Decoder>,
-    stamps: BTreeMap<u64, Stamp>,
-    key_frame: Option<(u64, Bytes)>,
+    key_frame: Option<(Seq, Bytes)>,
 }
 
 impl EpochWork {
@@ -76,7 +75,6 @@ impl EpochWork {
             received: 0,
             sampler: Sampler::new(config.lanes.iter().map(|lane| &lane.sample)),
             decoder: LazyDecoder::new(OpenH264Decoder::new(config.max_pixels)?),
-            stamps: BTreeMap::new(),
             key_frame: None,
         })
     }
@@ -84,7 +82,7 @@ impl EpochWork {
     /// Takes the next arrival; gives the bundles that closed by it.
     pub(super) fn unit(&mut self, arrival: Arrival, now: Instant) -> Vec<LaneBundle> {
         let mut bundles = Vec::new();
-        let overloaded = self.count_missing(arrival.seq);
+        let overloaded = self.count_missing(arrival.stamp.seq.0);
         self.receive(1);
         if self.lanes.is_empty() {
             return bundles;
@@ -93,11 +91,9 @@ impl EpochWork {
             let reason = if overloaded { reason::OVERLOAD } else { reason::AFTER_LOSS };
             self.break_runs(reason, now, &mut bundles);
         }
-        let (seq, media_time) = (arrival.seq, arrival.media_time());
-        let Arrival { captured_at, clock, loss, unit, .. } = arrival;
-        self.stamps.insert(seq, Stamp { seq, media_time, captured_at, clock });
+        let Arrival { stamp, loss, unit } = arrival;
         let open = unit.key && !unit.is_idr();
-        let meta = UnitMeta { seq, time: media_time, key: unit.key, open, loss };
+        let meta = UnitMeta { stamp, key: unit.key, open, loss };
         let begins = self.sampler.begins(&meta);
         if unit.key {
             self.meet_key_frame(unit.sps().and_then(Result::ok), begins);
@@ -109,10 +105,10 @@ impl EpochWork {
         }
         let mut settled = self.sampler.push(meta);
         if unit.key {
-            self.key_frame = Some((seq, unit.data.clone()));
+            self.key_frame = Some((stamp.seq, unit.data.clone()));
         }
         if self.needs_decoder(unit.key)
-            && let Err(error) = self.decoder.push(seq, unit, begins)
+            && let Err(error) = self.decoder.push(stamp.seq, unit, begins)
         {
             let decoding = self.lanes.iter_mut().filter(|lane| lane.config.decodes());
             decoding.for_each(|lane| lane.is_troubled(UNDECODABLE, &error));
@@ -210,12 +206,12 @@ impl EpochWork {
         now: Instant,
         bundles: &mut Vec<LaneBundle>,
     ) {
-        let Some(Settled { seq, last_word, fates }) = settled.pop_front() else { return };
+        let Some(Settled { stamp, last_word, fates }) = settled.pop_front() else { return };
         let mut encodings = None;
         let mut refused = false;
         for (index, fate) in fates {
             let Fate::Skip(reason) = fate else {
-                let frame = self.frame(index, seq, &mut encodings);
+                let frame = self.frame(index, stamp, &mut encodings);
                 refused |= frame.is_none() && self.lanes[index].config.decodes();
                 bundles.extend(self.picked(index, frame, fate, now));
                 continue;
@@ -223,8 +219,7 @@ impl EpochWork {
             self.lanes[index].books.skip(reason, 1);
         }
         if last_word {
-            self.decoder.release(seq);
-            self.stamps.remove(&seq);
+            self.decoder.release(stamp.seq);
         }
         if refused {
             settled.extend(self.sampler.spoil());
@@ -235,21 +230,20 @@ impl EpochWork {
     fn frame(
         &mut self,
         index: usize,
-        seq: u64,
+        stamp: Stamp,
         encodings: &mut Option<Encodings>,
     ) -> Option<Arc<Frame>> {
-        let stamp = *self.stamps.get(&seq)?;
         let lane = &mut self.lanes[index];
         if !lane.config.decodes() {
-            let (_, bytes) = self.key_frame.as_ref().filter(|(key, _)| *key == seq)?;
+            let (_, bytes) = self.key_frame.as_ref().filter(|(key, _)| *key == stamp.seq)?;
             let Some(size) = self.size else {
                 lane.is_troubled(UNDECODABLE, NO_PARAMETER_SETS);
                 return None;
             };
-            return Some(Arc::new(stamp.key_frame(size, bytes.clone())));
+            return Some(Arc::new(key_frame(stamp, size, bytes.clone())));
         }
         if encodings.is_none() {
-            match self.decoder.picture(seq) {
+            match self.decoder.picture(stamp.seq) {
                 Ok(picture) => *encodings = Some(Encodings::new(stamp, picture)),
                 Err(error) => lane.is_troubled(UNDECODABLE, error),
             }

@@ -60,7 +60,7 @@ impl Lane {
     /// # Errors
     /// They hold too many bytes: all that was kept is forgotten, so that none of them will be whole.
     pub(super) fn keep(&mut self, frame: Arc<Frame>) -> Result<(), TooManyFrames> {
-        self.frames.insert(frame.media_time, frame);
+        self.frames.insert(frame.stamp.media_time, frame);
         let held: u64 = self.frames.values().map(|frame| frame.bytes.len() as u64).sum();
         if self.config.sample.frames == 1 || held <= self.most.bytes() {
             return Ok(());
@@ -96,10 +96,11 @@ mod tests {
 
     use bytes::Bytes;
     use services::config::{Pick, Span};
-    use services::{CaptureClock, CaptureTime, Epoch, FrameFormat, Seq, StreamId};
+    use services::{Epoch, FrameFormat, StreamId};
 
     use super::*;
     use crate::bundle::Address;
+    use crate::sample::tests::stamp;
     use crate::sample::{Fate, Sampler, UnitMeta};
 
     const PICTURES: i64 = 200;
@@ -131,10 +132,7 @@ mod tests {
 
     fn frame(seq: u64, media_time: MediaTime) -> Arc<Frame> {
         Arc::new(Frame {
-            seq: Seq(seq),
-            media_time,
-            captured_at: CaptureTime(0),
-            clock: CaptureClock::File,
+            stamp: stamp(seq, media_time),
             width: 320,
             height: 180,
             format: FrameFormat::Jpeg,
@@ -149,19 +147,22 @@ mod tests {
         let mut batches = Vec::new();
         for (seq, n) in (0..).zip(decode_order) {
             let (time, key) = (MediaTime(n * 3_600), n % GROUP == 0);
-            batches.push(sampler.push(UnitMeta { seq, time, key, open: false, loss: false }));
+            let stamp = stamp(seq, time);
+            batches.push(sampler.push(UnitMeta { stamp, key, open: false, loss: false }));
         }
         batches.push(sampler.finish());
         let mut runs = Vec::new();
         for settled in batches.into_iter().flatten() {
             for (_, fate) in settled.fates {
-                let n = decode_order[usize::try_from(settled.seq).unwrap()];
+                let n = decode_order[usize::try_from(settled.stamp.seq.0).unwrap()];
                 if !matches!(fate, Fate::Skip(_)) {
-                    lane.keep(frame(settled.seq, MediaTime(n * 3_600))).unwrap();
+                    lane.keep(frame(settled.stamp.seq.0, MediaTime(n * 3_600))).unwrap();
                 }
                 if let Fate::Take(run) = fate {
                     let frames = lane.complete(&run).expect("all its pictures are there");
-                    runs.push(frames.iter().map(|frame| frame.media_time.0 / 3_600).collect());
+                    runs.push(
+                        frames.iter().map(|frame| frame.stamp.media_time.0 / 3_600).collect(),
+                    );
                     lane.bundler.push(&frames, Instant::now());
                 }
             }

@@ -132,14 +132,13 @@ impl Worker {
 
     fn handle(&mut self, inbound: Inbound) -> anyhow::Result<()> {
         match inbound {
-            Inbound::Open => {
-                let epoch = self.stage.spool.next_epoch(self.stage.clock.now());
+            Inbound::Open(epoch) => {
                 self.work = Some(EpochWork::new(&self.stage.epoch_config(), epoch)?);
                 self.save(false);
             }
             Inbound::Unit(arrival) if self.stage.stop.is_cancelled() => {
                 if let Some(work) = &mut self.work {
-                    work.skip(arrival.seq, reason::STOPPED);
+                    work.skip(arrival.stamp.seq.0, reason::STOPPED);
                 }
             }
             Inbound::Unit(arrival) => {
@@ -351,8 +350,8 @@ fn trace(bundle: &Bundle) -> String {
     span.count("frames", frames.len() as u64);
     let seqs = frames.first().zip(frames.last());
     if let Some((first, last)) = seqs {
-        span.count("first_seq", first.seq.0);
-        span.count("last_seq", last.seq.0);
+        span.count("first_seq", first.stamp.seq.0);
+        span.count("last_seq", last.stamp.seq.0);
     }
     span.traceparent()
 }

@@ -4,10 +4,11 @@ use media::AccessUnit;
 use media::h264::{Encoder, EncoderConfig};
 use media::scene::{Scene, SceneConfig};
 use services::config::{Encode, Pick, SampleConfig, Span};
-use services::{CaptureClock, CaptureTime, DataFolder, Keep};
+use services::{CaptureTime, Clock, DataFolder, Epoch, Keep, MediaTime};
 use tempfile::TempDir;
 
 use super::*;
+use crate::sample::tests::stamp;
 use crate::source::Arrival;
 use crate::status::{StatusBoard, StreamState};
 use crate::store::SpoolOptions;
@@ -46,7 +47,7 @@ impl Fixture {
         };
         stage.board.state(StreamState::Playing, "playing");
         let mut worker = Worker::new(stage);
-        worker.handle(Inbound::Open).unwrap();
+        worker.handle(Inbound::Open(Epoch(1))).unwrap();
         Self { _root: root, board, worker }
     }
 
@@ -55,8 +56,8 @@ impl Fixture {
     }
 
     fn give_after(&mut self, seq: u64, unit: AccessUnit, loss: bool) {
-        let (captured_at, clock) = (CaptureTime(0), CaptureClock::File);
-        let arrival = Arrival { seq, captured_at, clock, loss, unit };
+        let stamp = stamp(seq, MediaTime(unit.pts));
+        let arrival = Arrival { stamp, loss, unit };
         self.worker.handle(Inbound::Unit(Box::new(arrival))).unwrap();
     }
 
@@ -103,7 +104,7 @@ fn a_message_says_until_when_its_answers_are_wanted_whatever_its_frames_are_date
     let mut fixture = Fixture::new(SampleConfig { fresh, ..every_picture() });
     units(2).into_iter().enumerate().for_each(|(seq, unit)| fixture.give(seq as u64, unit));
     let (_, batches) = fixture.close(2);
-    assert_eq!(batches[0].frames[0].captured_at, CaptureTime(0));
+    assert_eq!(batches[0].frames[0].stamp.captured_at, CaptureTime(0));
     let deadline = batches[0].deadline.expect("there is one").0;
     assert!((before..=now()).contains(&(deadline - 2_000_000)), "{before} {deadline}");
     let mut fixture = Fixture::new(every_picture());
@@ -124,7 +125,7 @@ fn key_frames_without_parameter_sets_do_not_travel_as_they_came() {
     let (account, batches) = fixture.close(3);
     assert_eq!((account.undecodable, account.taken), (2, 1));
     let sent = &batches[0].frames[0];
-    assert_eq!((sent.seq.0, sent.width, sent.height), (1, 320, 180));
+    assert_eq!((sent.stamp.seq.0, sent.width, sent.height), (1, 320, 180));
     let status = fixture.status();
     assert!(status.words.contains("its key frames carry no parameter sets"), "{status:?}");
     assert_eq!(status.trouble, Some("undecodable"));
@@ -173,7 +174,7 @@ fn windows_never_span_what_was_lost_or_left_out_and_are_counted() {
         }
         let (account, batches) = fixture.close(6 + left_out);
         let frames = batches.iter().flat_map(|batch| &batch.frames);
-        let times: Vec<i64> = frames.map(|frame| frame.media_time.0).collect();
+        let times: Vec<i64> = frames.map(|frame| frame.stamp.media_time.0).collect();
         assert_eq!(times, [0, 3_600, 7_200, 190_800, 194_400, 198_000]);
         assert_eq!((account.taken, account.skipped[reason::CONTEXT_LOST]), (2, 2), "{account:?}");
     }
@@ -238,7 +239,7 @@ fn windows_of_more_bytes_than_they_may_have_are_refused_in_words_and_forgotten()
     let mut fixture = Fixture::new(SampleConfig { frames: 10, ..every_picture() });
     fixture.worker.stage.window_bytes = Size::from_bytes(20_000);
     fixture.worker.handle(Inbound::Close { units: 0 }).unwrap();
-    fixture.worker.handle(Inbound::Open).unwrap();
+    fixture.worker.handle(Inbound::Open(Epoch(2))).unwrap();
     let units = units(30);
     let count = units.len() as u64;
     for (seq, unit) in (0..).zip(units) {
@@ -278,7 +279,7 @@ fn a_decoder_that_refuses_every_key_frame_is_said_once_until_it_takes_one() {
         assert!(status.words.starts_with("playing; decode picture: "), "{status:?}");
         assert_eq!((status.trouble, status.events), (Some("undecodable"), 1));
         fixture.worker.handle(Inbound::Close { units: seq }).unwrap();
-        fixture.worker.handle(Inbound::Open).unwrap();
+        fixture.worker.handle(Inbound::Open(Epoch(9))).unwrap();
         (seq, pass) = (0, pass + 1);
     }
     fixture.give(0, at(0, whole.clone()));

@@ -115,6 +115,7 @@ impl Spool {
         let database = Database::open(&folder.spool(stream), &FORMAT)?;
         let now = options.clock.now();
         let (last_epoch, (bundles, bytes)) = database.write("repair", |tx| {
+            tables::make_last_epoch(tx)?;
             tables::close_after_crash(tx)?;
             fold(tx, options.accounts, now)?;
             Ok((tables::last_epoch(tx)?, tables::totals(tx)?))
@@ -133,11 +134,17 @@ impl Spool {
         })
     }
 
-    /// Names a new epoch: `now` in milliseconds, or one more than any epoch before.
+    /// Names a new epoch: `now` in milliseconds, or one more than any epoch before, those of earlier processes included
+    /// as far as they were [saved](Self::save_epoch).
     pub(crate) fn next_epoch(&self, now: CaptureTime) -> Epoch {
         let mut last = self.last_epoch.lock().unwrap_or_else(PoisonError::into_inner);
         *last = count(now.0 / 1_000).max(*last + 1);
         Epoch(*last)
+    }
+
+    /// Keeps the name of an epoch, so that none after it has the same. Blocks.
+    pub(crate) fn save_epoch(&self, epoch: Epoch) -> Result<(), PortError> {
+        self.database.write("name epoch in", |tx| tables::save_last_epoch(tx, epoch))
     }
 
     /// Stores a bundle with the account that counts it as taken. Blocks.

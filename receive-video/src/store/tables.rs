@@ -260,9 +260,27 @@ pub(super) fn close_after_crash(tx: &Transaction<'_>) -> rusqlite::Result<usize>
     Ok(open.len())
 }
 
+/// Makes room for the name of the last epoch. It is no part of the format's version: a program that does not know it
+/// works on the same file, before and after one that does.
+pub(super) fn make_last_epoch(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    tx.execute_batch(
+        "CREATE TABLE IF NOT EXISTS last_epoch (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            epoch INTEGER NOT NULL
+        ) STRICT",
+    )
+}
+
+pub(super) fn save_last_epoch(tx: &Transaction<'_>, epoch: Epoch) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO last_epoch VALUES (1, ?)")?
+        .execute([int(epoch.0)])?;
+    Ok(())
+}
+
+/// The latest epoch that was named, or has an account.
 pub(super) fn last_epoch(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
-    let last: Option<i64> =
-        tx.query_row("SELECT max(epoch) FROM accounts", [], |row| row.get(0))?;
+    let both = "SELECT max(epoch) FROM (SELECT epoch FROM accounts UNION ALL SELECT epoch FROM last_epoch)";
+    let last: Option<i64> = tx.query_row(both, [], |row| row.get(0))?;
     Ok(last.map_or(0, count))
 }
 

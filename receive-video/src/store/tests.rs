@@ -8,14 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use services::config::{SampleConfig, SpoolPolicy};
 use services::{
-    CaptureClock, CaptureTime, Clock, DataFolder, Epoch, ErrorKind, FrameFormat, Keep, MediaTime,
-    ModelName, Seq, StreamId,
+    CaptureTime, Clock, DataFolder, Epoch, ErrorKind, FrameFormat, Keep, MediaTime, ModelName,
+    StreamId,
 };
 use tempfile::TempDir;
 
 use super::{Books, Spool, SpoolOptions, Stored, audit, events};
 use crate::bundle::{Address, Bundle, Bundler, Frame};
 use crate::sample::reason;
+use crate::sample::tests::stamp;
 use crate::store::shed;
 
 const BOUND: u64 = 10_000;
@@ -93,10 +94,7 @@ fn bundle_of(seq: u64, bytes: usize) -> Bundle {
     };
     let mut bundler = Bundler::new(address, &SampleConfig::default());
     let frame = Frame {
-        seq: Seq(seq),
-        media_time: MediaTime(i64::try_from(seq).unwrap() * 90_000),
-        captured_at: CaptureTime(0),
-        clock: CaptureClock::File,
+        stamp: stamp(seq, MediaTime(i64::try_from(seq).unwrap() * 90_000)),
         width: 640,
         height: 360,
         format: FrameFormat::Jpeg,
@@ -223,6 +221,17 @@ fn an_epoch_is_later_than_any_before_it_whatever_the_clock_says() {
     drop(spool);
     let spool = fixture.open(SpoolPolicy::Block);
     assert_eq!(spool.next_epoch(CaptureTime(0)), Epoch(5_001));
+}
+
+#[test]
+fn an_epoch_that_was_named_and_of_which_nothing_else_is_known_is_not_named_again() {
+    let fixture = Fixture::new();
+    let spool = fixture.open(SpoolPolicy::Block);
+    let named = spool.next_epoch(CaptureTime(5_000_000));
+    spool.save_epoch(named).unwrap();
+    drop(spool);
+    let spool = fixture.open(SpoolPolicy::Block);
+    assert_eq!(spool.next_epoch(CaptureTime(4_000_000)), Epoch(5_001));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(crate) fn site(url: &str, stream: &str, sample: &str) -> Site {
 /// Checks that pictures are those that their media times say: 25 a second, without doubles.
 pub(crate) fn check_numbers(frames: &[Got]) {
     for two in frames.windows(2).filter(|two| two[0].epoch == two[1].epoch) {
-        let ticks = two[1].entry.media_time.0 - two[0].entry.media_time.0;
+        let ticks = two[1].entry.stamp.media_time.0 - two[0].entry.stamp.media_time.0;
         assert!(ticks > 0, "{two:?}");
         assert_eq!(two[1].number() - two[0].number(), (ticks + 1_800) / 3_600, "{two:?}");
     }
@@ -52,9 +52,9 @@ async fn pictures_over(transport: &str) {
     assert!(frames.len() >= 12);
     check_numbers(&frames);
     let last = frames.last().unwrap();
-    assert_eq!(last.entry.clock, CaptureClock::Rtcp);
+    assert_eq!(last.entry.stamp.clock, CaptureClock::Rtcp);
     let now = CaptureTime::from_system(std::time::SystemTime::now());
-    let age = last.entry.captured_at.millis_until(now);
+    let age = last.entry.stamp.captured_at.millis_until(now);
     assert!((-1_000..20_000).contains(&age), "captured {age} ms ago");
     let account = site.account("gate");
     assert!(account.closed);

@@ -31,15 +31,15 @@ async fn a_frame_a_second_of_a_clip_arrives_and_the_account_closes() {
     let frames = site.frames("eye").await;
     assert!((30..=31).contains(&frames.len()), "{}", frames.len());
     for (second, frame) in (0..).zip(&frames) {
-        let late = frame.entry.media_time.0 - second * 90_000;
+        let late = frame.entry.stamp.media_time.0 - second * 90_000;
         assert!((0..7_200).contains(&late), "frame {second} is {late} ticks late");
-        assert_eq!(frame.entry.clock, CaptureClock::File);
+        assert_eq!(frame.entry.stamp.clock, CaptureClock::File);
         assert_eq!(&frame.bytes[..2], [0xff, 0xd8]);
     }
     let account = site.account("clip");
     assert!(account.closed);
     assert_eq!(account.account.taken, frames.len() as u64);
-    assert_eq!(account.last_taken, frames.last().map(|frame| frame.entry.media_time));
+    assert_eq!(account.last_taken, frames.last().map(|frame| frame.entry.stamp.media_time));
     assert!(site.audit("clip").pending.is_empty());
 }
 
@@ -51,8 +51,13 @@ async fn every_picture_of_a_clip_with_b_frames_arrives_in_presentation_order() {
     site.run().await.unwrap();
     let frames = site.frames("eye").await;
     assert_eq!(frames.len(), 1_189);
-    assert!(frames.windows(2).all(|two| two[0].entry.media_time < two[1].entry.media_time));
-    assert!(!frames.windows(2).all(|two| two[0].entry.seq < two[1].entry.seq), "no B-frames");
+    assert!(
+        frames.windows(2).all(|two| two[0].entry.stamp.media_time < two[1].entry.stamp.media_time)
+    );
+    assert!(
+        !frames.windows(2).all(|two| two[0].entry.stamp.seq < two[1].entry.stamp.seq),
+        "no B-frames"
+    );
     assert_eq!((frames[0].entry.width, frames[0].entry.height), (320, 180));
     assert_eq!(site.account("clip").account.taken, 1_189);
 }
@@ -114,7 +119,7 @@ async fn no_window_of_a_clip_with_b_frames_is_lost() {
     let account = site.account("clip").account;
     assert!((199..=200).contains(&account.taken), "{account:?}");
     assert_eq!(frames.len() as u64, account.taken * 3);
-    let in_order = |window: &[Got]| window.is_sorted_by_key(|got| got.entry.media_time);
+    let in_order = |window: &[Got]| window.is_sorted_by_key(|got| got.entry.stamp.media_time);
     assert!(frames.chunks(3).all(in_order));
     assert!(!account.skipped.contains_key("context-lost"), "{account:?}");
 }

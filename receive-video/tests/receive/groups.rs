@@ -20,7 +20,7 @@ const INTRA_REFRESH: [&str; 2] =
 /// Checks that pictures are those that their media times say; the clip goes round.
 fn check_numbers(frames: &[Got]) {
     for two in frames.windows(2).filter(|two| two[0].epoch == two[1].epoch) {
-        let ticks = two[1].entry.media_time.0 - two[0].entry.media_time.0;
+        let ticks = two[1].entry.stamp.media_time.0 - two[0].entry.stamp.media_time.0;
         assert!(ticks > 0, "{two:?}");
         let (apart, told) = (two[1].number() - two[0].number(), (ticks + 1_800) / 3_600);
         assert_eq!(apart.rem_euclid(PICTURES), told.rem_euclid(PICTURES), "{two:?}");

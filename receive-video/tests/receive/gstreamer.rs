@@ -55,7 +55,7 @@ async fn pictures_with_b_frames_come_in_presentation_order() {
     let account = site.account("gate").account;
     // The last ones were cut off from the pictures before them when the receiver stopped.
     for two in frames[..60].windows(2) {
-        let ticks = two[1].entry.media_time.0 - two[0].entry.media_time.0;
+        let ticks = two[1].entry.stamp.media_time.0 - two[0].entry.stamp.media_time.0;
         assert!((2_900..3_200).contains(&ticks), "{ticks} ticks, {account:?}");
     }
     assert!(

@@ -104,11 +104,11 @@ impl<'a> Columns<'a> {
         let mut columns = Self { rows, fields: Vec::new(), arrays: Vec::new() };
         columns.text("stream", |row| row.stream.as_str());
         columns.long("epoch", |row| signed(row.epoch.0));
-        columns.long("seq", |row| signed(row.seq.0));
+        columns.long("seq", |row| signed(row.stamp.seq.0));
         columns.text("frame_id", |row| &row.frame_id);
-        columns.long("media_time", |row| row.media_time.0);
-        columns.time("captured_at", |row| row.captured_at);
-        columns.text("clock", |row| row.clock.as_str());
+        columns.long("media_time", |row| row.stamp.media_time.0);
+        columns.time("captured_at", |row| row.stamp.captured_at);
+        columns.text("clock", |row| row.stamp.clock.as_str());
         columns.text("model", |row| row.model.as_str());
         columns.text("model_version", |row| &row.model_version);
         columns.text("status", |row| row.status.as_str());
@@ -254,6 +254,6 @@ mod tests {
         assert_eq!(column("detection").as_primitive::<Int32Type>().value(1), 1);
         assert_eq!(column("score").as_primitive::<Float32Type>().value(1), 0.5);
         let captured_at = column("captured_at").as_primitive::<TimestampMicrosecondType>();
-        assert_eq!(captured_at.value(1), rows[1].captured_at.0);
+        assert_eq!(captured_at.value(1), rows[1].stamp.captured_at.0);
     }
 }

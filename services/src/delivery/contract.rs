@@ -8,6 +8,7 @@ use super::{DeliveryStream, MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_RECORD_BYTES
 use crate::error::ErrorKind;
 use crate::id::{Epoch, FrameId, ModelName, Seq, StreamId};
 use crate::message::{DetectionRow, Status};
+use crate::stamp::Stamp;
 use crate::time::{CaptureClock, CaptureTime, MediaTime};
 
 /// A delivery stream and a way to see what it brought into the table.
@@ -66,7 +67,7 @@ pub async fn a_row_that_is_too_long_fails_alone(delivered: &dyn Delivered) {
 
 /// A row whose time is no time of the table has its own outcome; the others are accepted.
 pub async fn a_row_whose_time_the_table_does_not_hold_fails_alone(delivered: &dyn Delivered) {
-    let early = DetectionRow { captured_at: CaptureTime(i64::MIN), ..row("gate", 1, 0) };
+    let early = captured_at(CaptureTime(i64::MIN), row("gate", 1, 0));
     fails_alone(early, delivered).await;
 }
 
@@ -93,6 +94,11 @@ pub async fn a_batch_over_the_limits_is_refused_whole(delivered: &dyn Delivered)
     assert_eq!(delivered.frame_ids().await, [""; 0]);
 }
 
+/// A row, captured at another time.
+pub fn captured_at(captured_at: CaptureTime, row: DetectionRow) -> DetectionRow {
+    DetectionRow { stamp: Stamp { captured_at, ..row.stamp }, ..row }
+}
+
 /// A row of a detection, of epoch 7 of a stream.
 pub fn row(stream: &str, seq: u64, detection: u32) -> DetectionRow {
     let stream = StreamId::new(stream).expect("the name is well formed");
@@ -102,10 +108,12 @@ pub fn row(stream: &str, seq: u64, detection: u32) -> DetectionRow {
         frame_id: FrameId { stream: stream.clone(), epoch, seq }.to_string(),
         stream,
         epoch,
-        seq,
-        media_time: MediaTime(90_000),
-        captured_at,
-        clock: CaptureClock::Arrival,
+        stamp: Stamp {
+            seq,
+            media_time: MediaTime(90_000),
+            captured_at,
+            clock: CaptureClock::Arrival,
+        },
         model: ModelName::new("shapes").expect("the name is well formed"),
         model_version: "1".to_owned(),
         status: Status::Ok,

@@ -97,7 +97,7 @@ fn record(row: &DetectionRow) -> Result<String, PortError> {
 
 /// Checks that the table holds a row's times and numbers.
 fn check(row: &DetectionRow) -> Result<(), String> {
-    time_text("captured_at", row.captured_at)?;
+    time_text("captured_at", row.stamp.captured_at)?;
     time_text("inferred_at", row.inferred_at)?;
     let DetectionRow { score, x, y, w, h, .. } = row;
     for (column, number) in [("score", score), ("x", x), ("y", y), ("w", w), ("h", h)] {

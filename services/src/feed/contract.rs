@@ -6,6 +6,7 @@ use super::{ResultFeed, Subscription, Update};
 use crate::id::{Epoch, ModelName, Seq, StreamId};
 use crate::message::Status;
 use crate::result::{Detection, FrameResult, Region};
+use crate::stamp::Stamp;
 use crate::time::{CaptureClock, CaptureTime, MediaTime};
 
 /// A result with one detection, of the frame `seq`.
@@ -16,10 +17,12 @@ pub fn result(seq: u64) -> Arc<FrameResult> {
         v: FrameResult::VERSION,
         stream: StreamId::new("gate").expect("a good id"),
         epoch: Epoch(1_795_261_900_000),
-        seq: Seq(seq),
-        media_time: MediaTime(9_000_000),
-        captured_at: CaptureTime(1_795_262_000_123_456),
-        clock: CaptureClock::Rtcp,
+        stamp: Stamp {
+            seq: Seq(seq),
+            media_time: MediaTime(9_000_000),
+            captured_at: CaptureTime(1_795_262_000_123_456),
+            clock: CaptureClock::Rtcp,
+        },
         model: ModelName::new("shapes").expect("a good name"),
         status: Status::Ok,
         reason: None,

@@ -96,7 +96,8 @@ fn answer_of(seq: u64, stream: &str, model: &str) -> Vec<DetectionRow> {
         2 if seq.is_multiple_of(2) => vec![failed(seq, "image is damaged")],
         other => detections(u32::try_from(other % 4 + 1).unwrap()),
     };
-    let inferred_at = |row: &DetectionRow| CaptureTime(row.captured_at.0 + latency_ms * 1_000);
+    let inferred_at =
+        |row: &DetectionRow| CaptureTime(row.stamp.captured_at.0 + latency_ms * 1_000);
     rows.into_iter()
         .map(|row| DetectionRow { inferred_at: inferred_at(&row), latency_ms, ..row })
         .map(|row| of(row, stream, model))
@@ -107,7 +108,7 @@ fn answer_of(seq: u64, stream: &str, model: &str) -> Vec<DetectionRow> {
 fn replayed(seq: u64, stream: &str, model: &str) -> DetectionRow {
     let late = of(row(seq), stream, model);
     DetectionRow {
-        inferred_at: CaptureTime(late.captured_at.0 + 9_000_000),
+        inferred_at: CaptureTime(late.stamp.captured_at.0 + 9_000_000),
         latency_ms: 9_000,
         worker: "w2".to_owned(),
         ..late

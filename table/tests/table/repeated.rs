@@ -49,7 +49,7 @@ fn run(random: &mut StdRng) -> Vec<DetectionRow> {
     let shift = if random.random_bool(0.1) { 1_000_000 } else { 0 };
     for (detection, row) in (0..).zip(&mut found) {
         row.frame_id = row.frame_id.replace("gate", stream.as_str());
-        row.captured_at.0 += shift;
+        row.stamp.captured_at.0 += shift;
         row.stream = stream.clone();
         row.model = model.clone();
         row.inferred_at = inferred_at;

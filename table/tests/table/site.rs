@@ -6,7 +6,7 @@ use std::time::Duration;
 use services::delivery::{BufferedDelivery, DeliveryOptions, DeliveryStream as _, Filer};
 use services::{
     CaptureClock, CaptureTime, DataFolder, DetectionRow, Epoch, FrameId, MadeUpClock, MediaTime,
-    ModelName, Seq, Status, StreamId,
+    ModelName, Seq, Stamp, Status, StreamId,
 };
 use table::{EmbeddedTable, Limits, Rows, Table as _};
 use tempfile::TempDir;
@@ -88,11 +88,8 @@ pub(crate) fn row(seq: u64) -> DetectionRow {
     DetectionRow {
         stream,
         epoch: Epoch(7),
-        seq: Seq(seq),
+        stamp: Stamp { seq: Seq(seq), media_time, captured_at, clock: CaptureClock::Rtcp },
         frame_id: id.to_string(),
-        media_time,
-        captured_at,
-        clock: CaptureClock::Rtcp,
         model: ModelName::new("shapes").unwrap(),
         model_version: "v1".to_owned(),
         status: Status::Ok,

@@ -134,7 +134,7 @@ impl Work {
         self.each_waiting(|of, seq| share.remove(of, seq)).map_err(Stop::Failed)?;
         let buffered = buffer::each_row(&self.database, |row| {
             let (stream, epoch, model) = (row.stream, row.epoch, row.model);
-            share.remove(&FramesOf { stream, epoch, model }, row.seq);
+            share.remove(&FramesOf { stream, epoch, model }, row.stamp.seq);
         });
         buffered.map(|()| None).map_err(Stop::Failed)
     }

@@ -8,6 +8,7 @@ use super::work::Found;
 use super::*;
 use crate::clock::MadeUpClock;
 use crate::delivery::columns::Hour;
+use crate::delivery::contract::captured_at;
 use crate::delivery::tests::{frame_ids, row};
 use crate::delivery::{buffer, gone, list};
 use crate::durable;
@@ -181,7 +182,7 @@ fn a_row_that_cannot_be_read_is_set_aside_and_those_behind_it_are_filed() {
     let clock = MadeUpClock::at(START);
     let work = work(table.path(), &clock);
     put(&work, 0..1);
-    let beyond = DetectionRow { captured_at: CaptureTime(i64::MAX), ..row("gate", 8, 0) };
+    let beyond = captured_at(CaptureTime(i64::MAX), row("gate", 8, 0));
     let score = Some(0.0);
     let endless = serde_json::to_string(&DetectionRow { score, ..row("gate", 9, 0) }).unwrap();
     let endless = endless.replace("\"score\":0.0", "\"score\":1e200");

@@ -25,7 +25,7 @@ impl Work {
                     let Ok(batch) = FrameBatch::from_json(body) else { return };
                     let (stream, model) = (batch.stream.clone(), batch.model.clone());
                     let of = FramesOf { stream, epoch: batch.epoch, model };
-                    batch.answered().for_each(|frame| with(&of, frame.seq));
+                    batch.answered().for_each(|frame| with(&of, frame.stamp.seq));
                 })
             };
             match QueueReader::open(folder.queue(&model)).and_then(visit) {

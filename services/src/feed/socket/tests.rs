@@ -84,7 +84,7 @@ async fn every_process_that_listens_sees_what_every_other_publishes() {
         let mut seen = Vec::new();
         for _ in 0..2 {
             let Some(Update::Result(result)) = next(subscriber).await else { panic!("no result") };
-            seen.push(result.seq.0);
+            seen.push(result.stamp.seq.0);
         }
         seen.sort_unstable();
         assert_eq!(seen, [1, 2]);
