@@ -91,12 +91,16 @@ def localstack(prefix: str, models: list[str], fifo: list[str]) -> dict[str, Any
 
 
 def table(made: list[dict]) -> list[str]:
-    """The columns of `detections` are the fields of a row, in order, with their types."""
+    """The columns of `detections` are the fields of a row, with their types.
+
+    In what order does not matter: Firehose reads JSON by name, and Athena Parquet
+    (https://docs.aws.amazon.com/athena/latest/ug/handling-schema-updates-chapter.html).
+    """
     schema = json.loads((ROOT / "docs" / "schema" / "detection-row.v1.json").read_text())
     fields = [(name, column_type(field, schema["$defs"])) for name, field in schema["properties"].items()]
     detections = next(found for found in of_type(made, "aws_glue_catalog_table") if found["name"] == "detections")
     keys = [(key["name"], key["type"]) for key in detections["partition_keys"]]
-    found = differences("columns of detections", columns(detections), fields)
+    found = differences("columns of detections", sorted(columns(detections)), sorted(fields))
     return found + differences("partitions", keys, PARTITIONS)
 
 
