@@ -1,4 +1,4 @@
-//! Opens the ports that the configuration names: the one place that asks which backend it is.
+//! Opens the ports that the configuration names, of the one backend or the other.
 //!
 //! Without the feature `aws` nothing of the AWS SDK is linked, and a configuration that names AWS is refused.
 
