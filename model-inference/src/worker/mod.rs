@@ -180,6 +180,9 @@ impl Worker {
             };
             match received {
                 Ok(received) => {
+                    if !backoff.is_fresh() {
+                        self.batches.clear_trouble();
+                    }
                     backoff.reset();
                     self.begin(tasks, received, shutdown, hurry);
                 }
@@ -188,7 +191,7 @@ impl Worker {
                     tokio::select! {
                         biased;
                         () = shutdown.cancelled() => return,
-                        () = backoff.pause() => self.batches.clear_trouble(),
+                        () = backoff.pause() => {}
                     }
                 }
             }

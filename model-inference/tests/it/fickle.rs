@@ -14,14 +14,15 @@ pub(crate) struct Fickle {
     queue: Arc<dyn Queue>,
     /// Locked by each call for as long as it lasts.
     is_away: RwLock<bool>,
+    asked: AtomicU32,
     extended: AtomicU32,
     refused: AtomicU32,
 }
 
 impl Fickle {
     pub(crate) fn new(queue: Arc<dyn Queue>) -> Self {
-        let (extended, refused) = (AtomicU32::new(0), AtomicU32::new(0));
-        Self { queue, is_away: RwLock::new(false), extended, refused }
+        let (asked, extended, refused) = Default::default();
+        Self { queue, is_away: RwLock::new(false), asked, extended, refused }
     }
 
     /// Is away once calls that were begun are answered.
@@ -36,6 +37,11 @@ impl Fickle {
     /// Answers no call before the guard is dropped.
     pub(crate) async fn hang(&self) -> RwLockWriteGuard<'_, bool> {
         self.is_away.write().await
+    }
+
+    /// Calls for messages, answered or not.
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Calls that extended leases.
@@ -71,6 +77,7 @@ impl Queue for Fickle {
         lease: Duration,
         wait: Duration,
     ) -> Result<Vec<Received>, PortError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let (_here, queue) = self.reach().await?;
         queue.receive(max, lease, wait).await
     }

@@ -234,6 +234,23 @@ async fn what_has_not_got_to_the_model_at_shutdown_is_given_back_at_once() {
     assert_eq!((site.rows().len(), backlog.depth().await.unwrap().ready), (2, 1));
 }
 
+/// Each wait for the next try ended with a model that was ready, for as long as the try hung.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_was_away_and_hangs_is_trouble_until_it_answers() {
+    let (site, queue, _clock) = Site::fickle();
+    queue.leave().await;
+    let worker = site.start(one_thing());
+    eventually("the queue is away", async || site.status().trouble.is_some()).await;
+    let mut hung = queue.hang().await;
+    let asked = queue.asked();
+    eventually("it is asked again", async || queue.asked() > asked).await;
+    assert!(site.status().trouble.is_some());
+    *hung = false;
+    drop(hung);
+    eventually("the trouble is over", async || site.status().trouble.is_none()).await;
+    worker.stop().await;
+}
+
 /// A queue whose first receive panics.
 #[derive(Debug)]
 struct Panicking {
