@@ -156,7 +156,7 @@ fn rtsp(text: &str, stream: &StreamConfig) -> Result<RtspAddress, SourceError> {
     let clock_bound = stream.clock_bound.duration().as_micros();
     let clock_bound = i64::try_from(clock_bound).unwrap_or(i64::MAX);
     let (transport, max_rate) = (stream.transport, stream.max_rate.bytes());
-    let trust = Trust::of(stream)?;
+    let trust = Trust::of(stream);
     Ok(RtspAddress { url, credentials, transport, clock_bound, max_rate, trust })
 }
 

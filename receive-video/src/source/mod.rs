@@ -38,7 +38,10 @@ pub(crate) use watchdog::{Alarm, Watchdog};
 pub fn check_source(stream: &StreamConfig) -> Result<(), SourceError> {
     match Address::of(stream)? {
         Address::File { path, fps } => units::of_file(&path, fps).map(drop),
-        Address::Rtsp(_) | Address::Scene { .. } => Ok(()),
+        Address::Rtsp(camera) => {
+            camera.trust.certificates().map(drop).map_err(SourceError::hopeless)
+        }
+        Address::Scene { .. } => Ok(()),
     }
 }
 

@@ -98,6 +98,23 @@ async fn a_self_signed_certificate_may_be_named_as_its_own_authority() {
     plays("self-signed.pem", &format!("ca = {:?}", file("self-signed.pem"))).await;
 }
 
+#[tokio::test]
+async fn a_camera_whose_authority_cannot_be_read_for_a_while_plays_once_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    let camera = serve(Feed::scene(small_scene())).await;
+    let url = in_tls(&camera.url("gate"), "camera.pem").await;
+    let site = site(&url, &format!("ca = {authority:?}"), SAMPLE);
+    let running = site.start();
+    running.until("gate", "a refusal", |status| status.events >= 1).await;
+    std::fs::copy(file("authority.pem"), &authority).unwrap();
+    running.until("gate", "frames", |status| status.taken >= 5).await;
+    running.stop().await.unwrap();
+    let event = &site.events("gate")[0];
+    assert_eq!(event.kind, "tls");
+    assert!(event.words.contains("authority.pem\": No such file"), "{}", event.words);
+}
+
 /// What is said of a camera, with a login, that is not taken.
 async fn refused(url: &str, keys: &str, kind: &str) -> String {
     let site = site(&url.replace("rtsps://", "rtsps://me:hunter2@"), keys, SAMPLE);

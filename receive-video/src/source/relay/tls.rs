@@ -69,6 +69,8 @@ fn provider() -> CryptoProvider {
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
+    /// Those that were named themselves, or whose issuers were.
+    named: Vec<CertificateDer<'static>>,
     /// By whom it was issued; nothing where that does not matter.
     issued: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
@@ -76,13 +78,14 @@ struct Verifier {
 
 impl Verifier {
     /// # Errors
-    /// There is no certificate to trust.
+    /// There is no certificate to trust, or none can be read.
     fn new(trust: Trust, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
+        let named = trust.certificates()?;
         match &trust {
             Trust::Pinned(_) => {}
-            Trust::File { path, certificates } => {
-                for certificate in certificates.iter() {
+            Trust::File(path) => {
+                for certificate in &named {
                     roots.add(certificate.clone()).map_err(|error| {
                         format!("ca {path:?} holds a certificate that cannot be used: {error}")
                     })?;
@@ -106,14 +109,13 @@ impl Verifier {
                 })?)
             }
         };
-        Ok(Self { trust, issued, provider: Arc::clone(provider) })
+        Ok(Self { trust, named, issued, provider: Arc::clone(provider) })
     }
 
     /// Tells whether it is one that was named itself.
     fn is_known(&self, certificate: &CertificateDer<'_>) -> bool {
         match &self.trust {
-            Trust::Machine => false,
-            Trust::File { certificates, .. } => certificates.iter().any(|one| one == certificate),
+            Trust::Machine | Trust::File(_) => self.named.contains(certificate),
             Trust::Pinned(fingerprint) => Fingerprint::of(certificate) == *fingerprint,
         }
     }
@@ -129,10 +131,7 @@ impl Verifier {
             ));
         };
         let why = match (why, &self.trust) {
-            (
-                Error::InvalidCertificate(CertificateError::UnknownIssuer),
-                Trust::File { path, .. },
-            ) => {
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), Trust::File(path)) => {
                 format!("it was not issued by one of ca {path:?}")
             }
             (Error::InvalidCertificate(CertificateError::UnknownIssuer), _) => {
