@@ -83,7 +83,10 @@ fn lanes(config: &Config, stream: &StreamConfig) -> Vec<LaneConfig> {
         stream.models.as_ref().is_none_or(|models| models.contains(model))
     };
     let lane = |(model, entry): (&services::ModelName, &services::config::ModelConfig)| {
-        LaneConfig { model: model.clone(), sample: entry.sample.clone() }
+        let mut sample = entry.sample.clone();
+        // What is read ahead of its time line is as old as nobody can say.
+        sample.fresh = sample.fresh.filter(|_| stream.is_timely());
+        LaneConfig { model: model.clone(), sample }
     };
     config.models.iter().filter(|(model, _)| asked(model)).map(lane).collect()
 }
@@ -272,7 +275,23 @@ async fn stop_shipping(shutdown: CancellationToken, stop: CancellationToken, dra
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use services::config::{Overrides, parse};
+
     use super::*;
+
+    #[test]
+    fn a_stream_that_is_read_ahead_of_its_time_line_has_no_deadlines() {
+        let text = "data = \"data\"\n[streams.ahead]\nurl = \"scene:\"\n\
+                    [streams.paced]\nurl = \"scene:\"\npaced = true\n\
+                    [models.eye]\nalgorithm = \"circles\"\nsample = { fresh = \"2s\" }\n";
+        let file = Some((text, Path::new("millrace.toml")));
+        let config = parse(file, &BTreeMap::new(), &Overrides::default()).unwrap();
+        let fresh = config.streams.values().map(|stream| lanes(&config, stream)[0].sample.fresh);
+        assert_eq!(fresh.map(|fresh| fresh.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
 
     #[tokio::test]
     async fn the_time_to_ship_runs_from_the_shutdown_while_the_stage_still_works() {
