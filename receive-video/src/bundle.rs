@@ -60,6 +60,11 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
+    /// What it takes in the spool, in bytes: its message, and its object.
+    pub(crate) fn size(&self, message: &str) -> u64 {
+        message.len() as u64 + self.payload()
+    }
+
     /// Bytes of its object.
     pub(crate) fn payload(&self) -> u64 {
         self.object.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64)

@@ -109,7 +109,9 @@ impl Receiver {
         let Some(first) = first.ok_or_else(none_came)?? else { return Err(SourceError::empty()) };
         self.check(&first)?;
         let mut feed = Feed::new(&self.inbox, self.is_live());
-        let epoch = self.name_epoch().await;
+        let Some(epoch) = self.shutdown.run_until_cancelled(self.name_epoch()).await else {
+            return Ok(End::Stopped);
+        };
         if self.inbox.send(Inbound::Open(epoch)).await.is_err() {
             return Ok(End::Stopped);
         }

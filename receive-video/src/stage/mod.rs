@@ -216,7 +216,7 @@ impl Worker {
                     after.shed(shed_reason(&error), bundle.runs);
                     self.stage.spool.count_lost(model, shed_reason(&error), bundle.runs);
                     *books = after;
-                    let news = self.failing.refuses(bundle.payload(), &error);
+                    let news = self.failing.refuses(bundle.size(&bundle.batch.to_json()), &error);
                     self.stage.trouble(&error, news);
                     return;
                 }

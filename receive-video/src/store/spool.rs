@@ -154,7 +154,7 @@ impl Spool {
             model: &bundle.batch.model,
             epoch: bundle.batch.epoch,
             runs: bundle.runs,
-            size: message.len() as u64 + bundle.payload(),
+            size: bundle.size(&message),
             message: &message,
             object: bundle.object.as_ref().map(|(key, bytes)| (key.as_str(), &bytes[..])),
         };
