@@ -188,7 +188,12 @@ impl Repair<'_> {
         let listed = self.seen.iter().filter(|(path, _)| known.contains(*path));
         let of_listed = listed.flat_map(|(_, seen)| seen.iter().flat_map(|seen| &seen.replaced));
         let mut covered: BTreeSet<&String> = of_listed.collect();
-        for (path, seen) in &self.seen {
+        // The file that was put together from others of these comes before them, whatever their names.
+        let sources =
+            |seen: &Result<Seen, String>| seen.as_ref().map_or(0, |seen| seen.replaced.len());
+        let mut seen: Vec<_> = self.seen.iter().collect();
+        seen.sort_by_key(|(_, seen)| std::cmp::Reverse(sources(seen)));
+        for (path, seen) in seen {
             if known.contains(path) || replaced.contains(path.as_str()) {
                 continue;
             }
