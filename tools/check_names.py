@@ -30,8 +30,8 @@ SHOWN = {
 
 # Names that at most one crate shows, and others keep to a module of their own.
 KEPT = """
-    Answer Answered Arguments Bounds Camera Client Columns Conversation Decoder Due Ended Entry Failure Fault Feed Head
-    Held Job Key Lane Layout Lease Leases Limits Line Link Login Look Meter Open Outgoing Pace Panicked Part Parts
+    Answer Answered Arguments Camera Client Columns Conversation Decoder Due Entry Failure Fault Feed Head
+    Held Key Lane Layout Lease Leases Limits Line Login Look Meter Open Pace Panicked Part Parts
     Patience Payload Planes Reply Report Run Seen Session Site Source State Step Sum Table Transport UdpPair Unfit Units
     Value Verdict View Walk Window Wish Written
 """.split()  # noqa: SIM905
